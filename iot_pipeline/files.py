@@ -1,0 +1,86 @@
+"""Writing files so that a crash, a kill or a full disk leaves either the old one or the new one.
+
+No layout (see `paths.py`) and no schemas here. Temporary names end in `.tmp`, never in
+`.parquet`: DuckDB's globs match dot files too, so only the ending keeps readers away.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from iot_pipeline.errors import StorageUnavailable
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (a rename is durable only after this)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success fsync it and rename it over `path`, atomically.
+
+    Parent folders are made. On any failure the temporary file is removed and `path` is as before.
+
+    Raises:
+        StorageUnavailable: the operating system refused (disk full, folder not writable, ...).
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+            fsync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"cannot write {path}: {error.strerror or error}; the file is as it was before. "
+            "Check free space and permissions with `iot doctor`."
+        ) from error
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Replace `path` by `frame` as zstd Parquet, durably. Raises StorageUnavailable."""
+    with replacing(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd", compression_level=1)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Replace `path` by `content`, durably. Raises StorageUnavailable."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line to a journal and make it durable.
+
+    A crash can leave a torn last line; the next append begins on a new line, and readers
+    skip what is not a whole line. Raises StorageUnavailable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        with open(path, "ab+") as handle:
+            if handle.tell() > 0:
+                handle.seek(-1, os.SEEK_END)
+                if handle.read(1) != b"\n":
+                    handle.write(b"\n")
+            handle.write(line.encode() + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        if new:
+            fsync_folder(path.parent)
+    except OSError as error:
+        raise StorageUnavailable(f"cannot append to {path}: {error.strerror or error}") from error
