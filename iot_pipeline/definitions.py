@@ -1,0 +1,61 @@
+"""The whole flow on one screen, in the order of the flow. Nothing is computed here.
+
+`build_definitions` takes settings, so that a test or a second instance gets a world of its own.
+"""
+
+import dagster as dg
+
+from iot_pipeline.anomalies.assets import FLAGS, flags_assets
+from iot_pipeline.anomalies.flags import longest_lookback
+from iot_pipeline.landing.assets import landing_assets
+from iot_pipeline.landing.checks import landing_checks
+from iot_pipeline.landing.sensors import landed_minutes_sensor
+from iot_pipeline.operations.jobs import JOBS, day_chain, minute_chain, minute_flags, minute_statistics
+from iot_pipeline.operations.schedules import day_schedule, repair_schedule
+from iot_pipeline.readings.assets import QUARANTINE, READINGS, readings_assets
+from iot_pipeline.settings import Settings, load_settings
+from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS, day_assets, minute_assets, sealed_assets
+from iot_pipeline.stats.checks import data_time_checks
+from iot_pipeline.stats.sensors import data_time_sensor, late_days_sensor, late_minutes_sensor
+
+MINUTE_CHAIN = [READINGS, QUARANTINE, *MINUTE_ASSETS, FLAGS]
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Everything that Dagster knows about this project, for one data folder."""
+    assets = [
+        *landing_assets(settings),  # what the collector landed
+        readings_assets(settings),  # landing minute -> readings, quarantine
+        minute_assets(settings),  # event minute -> statistics
+        flags_assets(settings),  # event minute -> anomaly flags
+        sealed_assets(settings),  # day -> readings in one sorted file
+        day_assets(settings),  # day -> hours, days, months, years
+    ]
+    sensors = [
+        landed_minutes_sensor(settings, minute_chain),
+        late_minutes_sensor(settings, statistics=minute_statistics, flags=minute_flags, lookback=longest_lookback()),
+        late_days_sensor(settings, day_chain),
+        data_time_sensor(settings),
+    ]
+    schedules = [
+        day_schedule(day_chain),
+        repair_schedule(
+            settings,
+            minute_job=minute_chain,
+            day_job=day_chain,
+            minute_assets=MINUTE_CHAIN,
+            day_assets=DAY_ASSETS,
+        ),
+    ]
+    return dg.Definitions(
+        assets=dg.with_source_code_references(assets),
+        asset_checks=[*landing_checks(settings), *data_time_checks(settings)],
+        jobs=JOBS,
+        sensors=sensors,
+        schedules=schedules,
+        # One process a run: a new interpreter for each step would cost more than the steps.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(load_settings())

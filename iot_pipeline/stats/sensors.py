@@ -1,0 +1,162 @@
+"""Sensors that ask for minutes and days again when late or newly decoded readings touched them."""
+
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+import msgspec
+
+from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, utc_now
+from iot_pipeline.landing.sensors import runs_in_flight
+from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, range_tags
+from iot_pipeline.settings import Settings
+from iot_pipeline.stats.checks import VERDICTS
+from iot_pipeline.stats.lateness import (
+    due_days,
+    flags_behind,
+    newest_minute,
+    note_days,
+    published_day,
+    published_minute,
+    read_touches,
+    stale_minutes,
+)
+
+# Ranges in one tick: each becomes a run of some seconds, and the minute chain shares the pool.
+MOST_RANGES = 6
+TODAY_EVERY = timedelta(hours=1)
+CLOSING = timedelta(minutes=25)
+
+
+class MinuteCursor(msgspec.Struct, frozen=True):
+    """How far the journal is read, and stale minutes that wait for a run."""
+
+    offset: int = 0
+    stale: tuple[datetime, ...] = ()
+
+
+class DayCursor(msgspec.Struct, frozen=True):
+    """How far the journal is read, and days that changed after they were published."""
+
+    offset: int = 0
+    pending: dict[date, datetime] = {}
+
+
+def late_minutes_sensor(
+    settings: Settings, *, statistics: dg.ExecutableDefinition, flags: dg.ExecutableDefinition, lookback: timedelta
+) -> dg.SensorDefinition:
+    """Ask for exactly the event minutes that late readings touched, and for the flags that look back at them."""
+
+    @dg.sensor(
+        name="late_minutes",
+        jobs=[statistics, flags],
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Builds minutes again whose readings came late or were decoded anew.",
+    )
+    def late_minutes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if runs_in_flight(context.instance, "minute") or runs_in_flight(context.instance, "late"):
+            return dg.SkipReason("a run of the minute chain is in flight")
+        front = newest_minute(settings.paths)
+        if front is None:
+            return dg.SkipReason("no minute has been built yet")
+        cursor = _minute_cursor(context.cursor)
+        touches, offset = read_touches(settings.paths, cursor.offset)
+        stale = stale_minutes(
+            touches,
+            lambda minute: published_minute(settings.paths, minute),
+            first_minute=settings.first_minute,
+            front=front,
+        ) | {minute for minute in cursor.stale if minute >= settings.first_minute}
+        ranges = contiguous_ranges(stale, settings.catch_up_minutes)
+        now, later = ranges[:MOST_RANGES], ranges[MOST_RANGES:]
+        taken = {minute for minute in stale if any(first <= minute <= last for first, last in now)}
+        behind = contiguous_ranges(flags_behind(taken, lookback, front), settings.catch_up_minutes)
+        waiting = tuple(sorted(minute for minute in stale if any(first <= minute <= last for first, last in later)))
+        requests = [_minute_request(statistics.name, offset, len(waiting), *span, priority=6) for span in now]
+        requests += [_minute_request(flags.name, offset, len(waiting), *span, priority=5) for span in behind]
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else "no late reading since the last look",
+            cursor=msgspec.json.encode(MinuteCursor(offset, waiting)).decode(),
+        )
+
+    return late_minutes
+
+
+def late_days_sensor(settings: Settings, job: dg.ExecutableDefinition) -> dg.SensorDefinition:
+    """Ask for past days that changed, and about once an hour for the present day so far."""
+
+    @dg.sensor(
+        name="late_days",
+        job=job,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Builds days again that late readings touched, and the present day so far.",
+    )
+    def late_days(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if runs_in_flight(context.instance, "day"):
+            return dg.SkipReason("a run of the day chain is in flight")
+        cursor = msgspec.json.decode(context.cursor, type=DayCursor) if context.cursor else DayCursor()
+        touches, offset = read_touches(settings.paths, cursor.offset)
+        due, waiting = due_days(
+            note_days(cursor.pending, touches),
+            lambda day: published_day(settings.paths, day),
+            utc_now(),
+            today_every=TODAY_EVERY,
+            closing=CLOSING,
+        )
+        requests = [
+            dg.RunRequest(
+                run_key=f"{day_key(first)}/{day_key(last)}@{offset}.{max(waiting.values()).timestamp():.0f}",
+                tags={**range_tags(day_key(first), day_key(last)), CHAIN_TAG: "day"},
+            )
+            for first, last in day_ranges(due)
+        ]
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else f"{len(waiting)} changed days wait for their time",
+            cursor=msgspec.json.encode(DayCursor(offset, waiting)).decode(),
+        )
+
+    return late_days
+
+
+def data_time_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Report every minute how old the newest data is, so that a standstill is seen without a run."""
+
+    @dg.sensor(
+        name="data_time",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reports the age of the newest minute and day as asset checks.",
+    )
+    def data_time() -> dg.SensorResult:
+        return dg.SensorResult(asset_events=[verdict(settings) for verdict in VERDICTS])
+
+    return data_time
+
+
+def day_ranges(days: set[date]) -> list[tuple[date, date]]:
+    """Group days into (first, last) ranges without holes, each at most a year long."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if ranges and day - ranges[-1][1] == DAY and (day - ranges[-1][0]) < 366 * DAY:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+def _minute_cursor(text: str | None) -> MinuteCursor:
+    return msgspec.json.decode(text, type=MinuteCursor) if text else MinuteCursor()
+
+
+def _minute_request(
+    job: str, offset: int, waiting: int, first: datetime, last: datetime, *, priority: int
+) -> dg.RunRequest:
+    start, end = minute_key(first), minute_key(last)
+    return dg.RunRequest(
+        job_name=job,
+        run_key=f"{job}:{start}/{end}@{offset}.{waiting}",
+        tags={**range_tags(start, end), CHAIN_TAG: "late", PRIORITY_TAG: str(priority)},
+    )
