@@ -6,19 +6,19 @@
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import FLAGS, flags_assets
-from iot_pipeline.anomalies.flags import longest_lookback
+from iot_pipeline.anomalies.detectors import longest_lookback
 from iot_pipeline.landing.assets import landing_assets
 from iot_pipeline.landing.checks import landing_checks
 from iot_pipeline.landing.sensors import landed_minutes_sensor
 from iot_pipeline.operations.jobs import JOBS, day_chain, minute_chain, minute_flags, minute_statistics
-from iot_pipeline.operations.schedules import day_schedule, repair_schedule
-from iot_pipeline.readings.assets import QUARANTINE, READINGS, readings_assets
+from iot_pipeline.operations.schedules import day_schedule, repair_days_schedule, repair_minutes_schedule
+from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS, readings_assets
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS, day_assets, minute_assets, sealed_assets
 from iot_pipeline.stats.checks import data_time_checks
 from iot_pipeline.stats.sensors import data_time_sensor, late_days_sensor, late_minutes_sensor
 
-MINUTE_CHAIN = [READINGS, QUARANTINE, *MINUTE_ASSETS, FLAGS]
+MINUTE_CHAIN = [READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS]
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -39,13 +39,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     ]
     schedules = [
         day_schedule(day_chain),
-        repair_schedule(
-            settings,
-            minute_job=minute_chain,
-            day_job=day_chain,
-            minute_assets=MINUTE_CHAIN,
-            day_assets=DAY_ASSETS,
-        ),
+        repair_minutes_schedule(settings, job=minute_chain, assets=MINUTE_CHAIN),
+        repair_days_schedule(settings, job=day_chain, assets=DAY_ASSETS),
     ]
     return dg.Definitions(
         assets=dg.with_source_code_references(assets),

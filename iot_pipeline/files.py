@@ -6,6 +6,7 @@ No layout (see `paths.py`) and no schemas here. Temporary names end in `.tmp`, n
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from iot_pipeline.errors import StorageUnavailable
+
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def fsync_folder(folder: Path) -> None:
@@ -54,7 +57,14 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     """Replace `path` by `frame` as zstd Parquet, durably. Raises StorageUnavailable."""
     with replacing(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd", compression_level=1)
+        try:
+            frame.write_parquet(temporary, compression="zstd", compression_level=1)
+        except pl.exceptions.ComputeError as error:
+            # Polars' Parquet encoder hides the operating system's refusals (disk full) under this name.
+            refusal = OS_ERROR.search(str(error))
+            if refusal is None:
+                raise
+            raise OSError(int(refusal[1]), os.strerror(int(refusal[1]))) from error
 
 
 def write_bytes(content: bytes, path: Path) -> None:

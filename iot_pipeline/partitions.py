@@ -6,9 +6,13 @@ Arithmetic on minutes and days that does not need Dagster is in `clock.py`.
 from datetime import date, datetime
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from iot_pipeline.clock import MINUTE_FORMAT, parse_day, parse_minute
 from iot_pipeline.settings import Settings
+
+# What `define_asset_job` returns; Dagster does not export the type.
+AssetJob = UnresolvedAssetJobDefinition
 
 MINUTE_POOL = "minute_chain"
 DAY_POOL = "day_chain"

@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     batch_rows: int = Field(20_000, ge=1, le=1_000_000, description="Messages that fill a landing batch.")
     batch_bytes: int = Field(64_000_000, ge=1, description="Payload bytes that fill a landing batch.")
     batch_seconds: float = Field(2.0, gt=0, le=30, description="Longest time a message waits for its batch.")
+    in_flight_window: int = Field(
+        20_000,
+        ge=1,
+        le=65_535,
+        description="Unacknowledged messages that the broker allows a client (Mosquitto: max_inflight_messages).",
+    )
     max_payload_bytes: int = Field(
         1_048_576, ge=1, description="Longer payloads land whole but are quarantined instead of decoded."
     )

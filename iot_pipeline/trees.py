@@ -1,30 +1,150 @@
-"""Parquet trees by minute: one file a minute, replaced whole, and one sealed file set a closed day.
+"""Parquet trees by minute: one file a minute, replaced whole, and one sealed version a closed day.
 
 What the columns mean belongs to the stage that owns the tree; SQL views over trees are in
-`stats/warehouse.py`.
+`stats/warehouse.py`, and the sealing of readings, which need deduplication, in `stats/sealing.py`.
 
     <root>/open/dt=YYYY-MM-DD/hm=HHMM/part.parquet          a minute, while its day is open
-    <root>/open/_schema.parquet                             no rows: a glob never finds nothing
+    <root>/sealed/dt=YYYY-MM-DD/v=<version>/part-000.parquet    all minutes of a closed day
+    <root>/{open,sealed}/dt=1970-01-01/...                  no rows: a glob never finds nothing
+
+A day is sealed when it has a version folder, and the newest one counts. The folder is renamed into
+place complete, so its name is the seal: a reader that lists versions first and files after sees each
+row exactly once at every instant, because what a version supersedes is deleted only after a grace
+period (`superseded`). Writers of one tree take turns by a lock file; readers never wait.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock
 
-from iot_pipeline.clock import minutes_between
-from iot_pipeline.files import write_parquet
-from iot_pipeline.paths import minute_folder
+from iot_pipeline.clock import day_key, minutes_between, parse_day, utc_now
+from iot_pipeline.errors import StorageUnavailable
+from iot_pipeline.files import fsync_folder, write_parquet
+from iot_pipeline.paths import day_folder, minute_folder
 
 Schema = Mapping[str, pl.DataType]
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+# In sealed files: the minute that a row was written under, which its own columns need not tell.
+PARTITION_MINUTE = "partition_minute"
+SEED_DAY = date(1970, 1, 1)
+VERSION_FORMAT = "%Y%m%dT%H%M%S%fZ"
+SEED_VERSION = "00000000T000000000000Z"
+_PATH_MINUTE = r"dt=(\d{4}-\d{2}-\d{2})[/\\]hm=(\d{4})[/\\]"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDays:
+    """The versions of the closed days of one tree."""
+
+    root: Path
+
+    def _day(self, day: date) -> Path:
+        return day_folder(self.root, day)
+
+    def versions(self, day: date) -> list[Path]:
+        """Folders of all versions of `day` that still exist, oldest first."""
+        try:
+            return sorted(path for path in self._day(day).iterdir() if path.name.startswith("v="))
+        except FileNotFoundError:
+            return []
+
+    def current(self, day: date) -> Path | None:
+        """Folder of the version that counts, or None while the day is open."""
+        versions = self.versions(day)
+        return versions[-1] if versions else None
+
+    def files(self, day: date) -> list[Path]:
+        """Files of the version that counts; none while the day is open."""
+        current = self.current(day)
+        return sorted(current.glob("*.parquet")) if current else []
+
+    def days(self) -> list[date]:
+        """All sealed days, oldest first."""
+        if not self.root.exists():
+            return []
+        days = sorted(parse_day(folder.name.removeprefix("dt=")) for folder in self.root.glob("dt=*"))
+        return [day for day in days if day != SEED_DAY and self.current(day) is not None]
+
+    @contextlib.contextmanager
+    def publishing(self, day: date) -> Iterator[Path]:
+        """Yield an empty folder; on success its files become the version of `day` that counts.
+
+        Files are fsynced and the folder appears by one rename. On any failure nothing changes.
+
+        Raises:
+            StorageUnavailable: the operating system refused.
+        """
+        parent = self._day(day)
+        building = parent / f"building-{uuid.uuid4().hex[:12]}"
+        try:
+            building.mkdir(parents=True)
+            try:
+                yield building
+                for path in building.iterdir():
+                    with path.open("rb") as handle:
+                        os.fsync(handle.fileno())
+                fsync_folder(building)
+                building.rename(parent / f"v={self._next_version(day)}")
+                fsync_folder(parent)
+                fsync_folder(self.root)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"cannot seal {day} in {self.root}: {error.strerror or error}; the day is as it was before. "
+                "Check free space and permissions with `iot doctor`."
+            ) from error
+
+    def _next_version(self, day: date) -> str:
+        # Strictly after the present version even when the clock was set back: the newest name wins.
+        version = utc_now()
+        if (current := self.current(day)) is not None:
+            version = max(version, version_time(current) + timedelta(microseconds=1))
+        return version.strftime(VERSION_FORMAT)
+
+    def superseded(self, now: datetime, grace: timedelta) -> list[Path]:
+        """Version folders that a newer version replaced at least `grace` ago."""
+        return [
+            old
+            for day in self.days()
+            for old, newer in _pairs(self.versions(day))
+            if version_time(newer) + grace <= now
+        ]
+
+    def remove_superseded(self, now: datetime, grace: timedelta) -> list[Path]:
+        """Delete what `superseded` lists, and return it."""
+        folders = self.superseded(now, grace)
+        for folder in folders:
+            shutil.rmtree(folder)
+        return folders
+
+    def sealed_since(self, day: date) -> datetime | None:
+        """When the oldest version that still exists was sealed; None while the day is open."""
+        versions = self.versions(day)
+        return version_time(versions[0]) if versions else None
+
+
+def version_time(folder: Path) -> datetime:
+    """When the version in `folder` (`v=<version>`) was sealed, in UTC."""
+    return datetime.strptime(folder.name.removeprefix("v="), VERSION_FORMAT).replace(tzinfo=UTC)
+
+
+def _pairs(folders: list[Path]) -> Iterable[tuple[Path, Path]]:
+    return pairwise(folders)
 
 
 @dataclass(frozen=True, slots=True)
 class MinuteTree:
-    """A table kept as one Parquet file a minute below `root`."""
+    """A table kept as one Parquet file a minute below `root`, and as one a day once it is sealed."""
 
     root: Path
     schema: Schema
@@ -33,6 +153,11 @@ class MinuteTree:
     def open(self) -> Path:
         """The part of the tree that holds days that are not sealed."""
         return self.root / "open"
+
+    @property
+    def sealed(self) -> SealedDays:
+        """The part of the tree that holds sealed days."""
+        return SealedDays(self.root / "sealed")
 
     def file(self, minute: datetime) -> Path:
         """Where the rows of `minute` are kept while its day is open."""
@@ -43,20 +168,119 @@ class MinuteTree:
         return pl.DataFrame(schema=self.schema)
 
     def prepare(self) -> None:
-        """Write the seed file that keeps globs from finding nothing. Idempotent."""
-        seed = self.open / "_schema.parquet"
-        if not seed.exists():
-            write_parquet(self.empty(), seed)
+        """Write the seed files that keep globs from finding nothing. Idempotent."""
+        write_seed(self.empty(), minute_folder(self.open, datetime(1970, 1, 1, tzinfo=UTC)) / "_schema.parquet")
+        seed = self.empty().with_columns(pl.lit(None, UTC_MICROSECONDS).alias(PARTITION_MINUTE))
+        write_seed(seed, day_folder(self.sealed.root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet")
 
     def write(self, minute: datetime, frame: pl.DataFrame) -> None:
-        """Replace the rows of `minute`. Raises StorageUnavailable."""
-        write_parquet(frame.select(list(self.schema)), self.file(minute))
+        """Replace the rows of `minute`, in a sealed day by a new version. Raises StorageUnavailable."""
+        self.write_many({minute: frame})
+
+    def write_many(self, frames: Mapping[datetime, pl.DataFrame]) -> None:
+        """Replace the rows of several minutes; a sealed day is rewritten once for all its minutes.
+
+        Each day changes as a whole if it is sealed, else minute by minute. Raises StorageUnavailable.
+        """
+        columns = {name: pl.col(name).cast(dtype) for name, dtype in self.schema.items()}
+        late: dict[date, dict[datetime, pl.DataFrame]] = {}
+        with self._lock():
+            for minute, frame in frames.items():
+                rows = frame.select(**columns)
+                if self.sealed.current(minute.date()) is None:
+                    write_parquet(rows, self.file(minute))
+                else:
+                    late.setdefault(minute.date(), {})[minute] = rows
+            for day, minutes in late.items():
+                self._rewrite(day, minutes)
 
     def read(self, first: datetime, last: datetime) -> pl.DataFrame:
-        """All rows of the minutes `first` to `last`, both included; missing minutes have none."""
-        return self.read_files(self.file(minute) for minute in minutes_between(first, last))
+        """All rows of the minutes `first` to `last`, both included, in order; missing minutes have none."""
+        parts = [self.empty()]
+        for day, minutes in _by_day(minutes_between(first, last)).items():
+            if sealed := self.sealed.files(day):
+                rows = pl.scan_parquet(sealed, hive_partitioning=False)
+                inside = pl.col(PARTITION_MINUTE).is_between(minutes[0], minutes[-1])
+                parts.append(rows.filter(inside).select(list(self.schema)).collect())
+            else:
+                parts.append(self.read_files(self.file(minute) for minute in minutes))
+        return pl.concat(parts)
 
     def read_files(self, files: Iterable[Path]) -> pl.DataFrame:
         """All rows of `files`, in order; a file that does not exist has none."""
         present = [path for path in files if path.exists()]
         return pl.read_parquet(present, hive_partitioning=False) if present else self.empty()
+
+    def seal(self, day: date) -> Path | None:
+        """Make one file of the minutes of `day`; from then on late minutes rewrite it.
+
+        Returns:
+            The folder of the version that counts. None when the day has no minute: it stays open.
+            A day that is sealed already stays as it is.
+
+        Raises:
+            StorageUnavailable: the day is as it was before.
+        """
+        with self._lock():
+            if (current := self.sealed.current(day)) is not None:
+                return current
+            files = sorted(day_folder(self.open, day).glob("hm=*/part.parquet"))
+            if not files:
+                return None
+            with self.sealed.publishing(day) as building:
+                rows = pl.scan_parquet(files, hive_partitioning=False, include_file_paths="path")
+                when = pl.concat_str([pl.col("path").str.extract(_PATH_MINUTE, group) for group in (1, 2)])
+                minute = when.str.to_datetime("%Y-%m-%d%H%M", time_unit="us", time_zone="UTC")
+                rows.select(*self.schema, minute.alias(PARTITION_MINUTE)).sink_parquet(
+                    building / "part-000.parquet", compression="zstd", compression_level=1
+                )
+            return self.sealed.current(day)
+
+    def superseded(self, now: datetime, grace: timedelta) -> list[Path]:
+        """Folders that no reader needs since `grace`: old versions, and open minutes of sealed days."""
+        folders = self.sealed.superseded(now, grace)
+        for day in self.sealed.days():
+            since = self.sealed.sealed_since(day)
+            open_day = day_folder(self.open, day)
+            if since is not None and since + grace <= now and open_day.exists():
+                folders.append(open_day)
+        return folders
+
+    def remove_superseded(self, now: datetime, grace: timedelta) -> list[Path]:
+        """Delete what `superseded` lists, and return it."""
+        with self._lock():
+            folders = self.superseded(now, grace)
+            for folder in folders:
+                shutil.rmtree(folder)
+            return folders
+
+    def _rewrite(self, day: date, minutes: Mapping[datetime, pl.DataFrame]) -> None:
+        kept = pl.scan_parquet(self.sealed.files(day), hive_partitioning=False).filter(
+            pl.col(PARTITION_MINUTE).is_in(list(minutes)).not_()
+        )
+        new = [rows.lazy().with_columns(_at(minute)) for minute, rows in minutes.items()]
+        with self.sealed.publishing(day) as building:
+            pl.concat([kept, *new]).sort(PARTITION_MINUTE, maintain_order=True).sink_parquet(
+                building / "part-000.parquet", compression="zstd", compression_level=1
+            )
+
+    def _lock(self) -> FileLock:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / "tree.lock")
+
+
+def write_seed(frame: pl.DataFrame, path: Path) -> None:
+    """Write a file without rows unless it is there with the same columns. Raises StorageUnavailable."""
+    if not path.exists() or pl.read_parquet_schema(path) != dict(frame.clear().schema):
+        write_parquet(frame.clear(), path)
+
+
+def _at(minute: datetime) -> pl.Expr:
+    return pl.lit(minute, UTC_MICROSECONDS).alias(PARTITION_MINUTE)
+
+
+def _by_day(minutes: Iterable[datetime]) -> dict[date, list[datetime]]:
+    days: dict[date, list[datetime]] = {}
+    for minute in minutes:
+        days.setdefault(parse_day(day_key(minute)), []).append(minute)
+    return days

@@ -16,7 +16,7 @@ from iot_pipeline.landing.checks import ALIVE, STALE_AFTER, collector_verdict
 from iot_pipeline.landing.closing import IntakeCursor, closed_through, next_request, note_landed
 from iot_pipeline.landing.heartbeat import read_heartbeats
 from iot_pipeline.landing.ledger import LedgerLine, read_since
-from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, range_tags
+from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, range_tags
 from iot_pipeline.settings import Settings
 
 UNFINISHED = [
@@ -34,7 +34,7 @@ def runs_in_flight(instance: dg.DagsterInstance, chain: str) -> bool:
     return bool(instance.get_run_ids(filters=unfinished, limit=1))
 
 
-def landed_minutes_sensor(settings: Settings, job: dg.ExecutableDefinition) -> dg.SensorDefinition:
+def landed_minutes_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinition:
     """Ask for the minute chain over closed landing minutes, and report the intake to Dagster."""
 
     @dg.sensor(

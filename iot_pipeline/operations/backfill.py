@@ -16,7 +16,7 @@ from iot_pipeline.clock import DAY, day_key, day_start, minute_key, minutes_betw
 from iot_pipeline.errors import ConfigurationError, TransientError
 from iot_pipeline.settings import Settings
 
-MINUTE_ASSETS = ("readings", "quarantine", "device_minute", "dim_device", "anomaly_flags")
+MINUTE_ASSETS = ("readings", "quarantine", "devices", "device_minute", "dim_device", "anomaly_flags")
 DAY_ASSETS = ("readings_day", "device_hour", "device_day", "device_month", "device_year")
 SPAN = re.compile(r"^(?P<first>[0-9T:-]+)(?:\.\.(?P<last>[0-9T:-]+))?$")
 ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}

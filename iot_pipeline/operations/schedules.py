@@ -9,19 +9,30 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, minutes_between, parse_day, parse_minute
+from iot_pipeline.clock import (
+    DAY,
+    contiguous_ranges,
+    day_key,
+    floor_minute,
+    minute_key,
+    minutes_between,
+    parse_day,
+    parse_minute,
+)
 from iot_pipeline.landing.sensors import runs_in_flight
-from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, day_partitions, minute_partitions, range_tags
+from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, day_partitions, minute_partitions, range_tags
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.lateness import days_with_readings, newest_minute
+from iot_pipeline.stats.published import days_with_readings, newest_minute
 from iot_pipeline.stats.sensors import day_ranges
 
+REPAIR = "repair"
+# A minute that young may still be on its way.
 SETTLED = timedelta(minutes=5)
 # What Dagster says of a partition that no run is making at the moment and that is not there.
 LACKING = (None, "FAILED")
 
 
-def day_schedule(job: dg.ExecutableDefinition) -> dg.ScheduleDefinition:
+def day_schedule(job: AssetJob) -> dg.ScheduleDefinition:
     """Seal and build yesterday at 00:20 UTC, when its last minutes are in."""
 
     @dg.schedule(
@@ -39,51 +50,61 @@ def day_schedule(job: dg.ExecutableDefinition) -> dg.ScheduleDefinition:
     return yesterday
 
 
-def repair_schedule(
-    settings: Settings,
-    *,
-    minute_job: dg.ExecutableDefinition,
-    day_job: dg.ExecutableDefinition,
-    minute_assets: Iterable[dg.AssetKey],
-    day_assets: Iterable[dg.AssetKey],
+def repair_minutes_schedule(
+    settings: Settings, *, job: AssetJob, assets: Sequence[dg.AssetKey]
 ) -> dg.ScheduleDefinition:
-    """Once an hour, find partitions of the window that are missing or failed, and build them."""
-    minute_keys, day_keys = list(minute_assets), list(day_assets)
+    """Once an hour, find minutes of the window that are missing or failed, and build them."""
 
     @dg.schedule(
-        name="repair",
-        jobs=[minute_job, day_job],
+        name="repair_minutes",
+        job=job,
         cron_schedule="40 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Finds missing and failed minutes and days of the window and builds them.",
+        description="Finds missing and failed minutes of the window and builds them.",
     )
-    def repair(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-        if runs_in_flight(context.instance, "repair"):
-            return dg.SkipReason("the runs of the last repair have not ended")
+    def repair_minutes(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
         front = newest_minute(settings.paths)
         if front is None:
             return dg.SkipReason("no minute has been built yet")
+        if runs_in_flight(context.instance, REPAIR):
+            return dg.SkipReason("the runs of the last repair have not ended")
         now = context.scheduled_execution_time
         holes = missing_minutes(
             context.instance,
-            minute_keys,
+            assets,
             minute_partitions(settings),
             first=settings.first_minute,
-            until=min(front, now - SETTLED),
+            until=min(front, floor_minute(now - SETTLED)),
         )
-        closed = [day for day in days_with_readings(settings.paths) if day < now.date()]
-        days = missing_days(context.instance, day_keys, day_partitions(settings), closed)
-        requests = [
-            _request(minute_job, now, minute_key(first), minute_key(last), priority=3)
-            for first, last in contiguous_ranges(holes, settings.catch_up_minutes)
-        ]
-        requests += [
-            _request(day_job, now, day_key(first), day_key(last), priority=0) for first, last in day_ranges(days)
-        ]
-        return requests or dg.SkipReason("nothing is missing and nothing has failed")
+        ranges = contiguous_ranges(holes, settings.catch_up_minutes)
+        requests = [_request(now, minute_key(first), minute_key(last)) for first, last in ranges]
+        return requests or dg.SkipReason("no minute is missing and none has failed")
 
-    return repair
+    return repair_minutes
+
+
+def repair_days_schedule(settings: Settings, *, job: AssetJob, assets: Sequence[dg.AssetKey]) -> dg.ScheduleDefinition:
+    """Once an hour, find closed days with readings that are missing or failed, and build them."""
+
+    @dg.schedule(
+        name="repair_days",
+        job=job,
+        cron_schedule="50 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Finds missing and failed days that have readings and builds them.",
+    )
+    def repair_days(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+        if runs_in_flight(context.instance, "day") or runs_in_flight(context.instance, REPAIR):
+            return dg.SkipReason("a run of the day chain is in flight")
+        now = context.scheduled_execution_time
+        closed = [day for day in days_with_readings(settings.paths) if day < now.date()]
+        days = missing_days(context.instance, assets, day_partitions(settings), closed)
+        requests = [_request(now, day_key(first), day_key(last)) for first, last in day_ranges(days)]
+        return requests or dg.SkipReason("no day is missing and none has failed")
+
+    return repair_days
 
 
 def missing_minutes(
@@ -136,9 +157,8 @@ def _statuses(
     return {key: status.value if status else None for key, status in (found or dict.fromkeys(keys)).items()}
 
 
-def _request(job: dg.ExecutableDefinition, now: datetime, first: str, last: str, *, priority: int) -> dg.RunRequest:
+def _request(now: datetime, first: str, last: str) -> dg.RunRequest:
     return dg.RunRequest(
-        job_name=job.name,
-        run_key=f"{job.name}:{first}/{last}@{now:%Y-%m-%dT%H}",
-        tags={**range_tags(first, last), CHAIN_TAG: "repair", PRIORITY_TAG: str(priority)},
+        run_key=f"{first}/{last}@{now:%Y-%m-%dT%H}",
+        tags={**range_tags(first, last), CHAIN_TAG: REPAIR, PRIORITY_TAG: "3"},
     )

@@ -18,11 +18,12 @@ from iot_pipeline.settings import Settings
 
 READINGS = dg.AssetKey("readings")
 QUARANTINE = dg.AssetKey("quarantine")
+DEVICES = dg.AssetKey("devices")
 CONSERVED = "messages_conserved"
 
 
 def readings_assets(settings: Settings) -> dg.AssetsDefinition:
-    """`readings` and `quarantine`, by landing minute, made in one pass over the messages."""
+    """`readings`, `quarantine` and `devices`, by landing minute, made in one pass over the messages."""
     minutes = minute_partitions(settings)
     readings = dg.AssetSpec(
         READINGS,
@@ -51,6 +52,15 @@ def readings_assets(settings: Settings) -> dg.AssetsDefinition:
             "Mend the mapping and materialise the same minutes again: the good rows move to readings."
         ),
     )
+    devices = dg.AssetSpec(
+        DEVICES,
+        deps=[LANDING],
+        partitions_def=minutes,
+        group_name="readings",
+        kinds={"python", "parquet"},
+        owners=["team:data"],
+        description="Devices heard in a landing minute, with the attributes that they told.",
+    )
     conserved = dg.AssetCheckSpec(
         CONSERVED,
         asset=READINGS,
@@ -60,7 +70,7 @@ def readings_assets(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name="decode_messages",
-        specs=[readings, quarantine],
+        specs=[readings, quarantine, devices],
         check_specs=[conserved],
         partitions_def=minutes,
         backfill_policy=minute_backfill(settings),
@@ -74,6 +84,7 @@ def readings_assets(settings: Settings) -> dg.AssetsDefinition:
         _describe_partitions(context, built)
         yield dg.MaterializeResult(asset_key=READINGS)
         yield dg.MaterializeResult(asset_key=QUARANTINE)
+        yield dg.MaterializeResult(asset_key=DEVICES)
         yield _conservation(built)
 
     return decode_messages
@@ -96,7 +107,7 @@ def _describe_partitions(context: dg.AssetExecutionContext, built: Sequence[Inta
             partition_key=key,
         )
         context.add_asset_metadata(
-            {"dagster/row_count": minute.quarantined + minute.quarantined_fields},
+            {"messages": minute.quarantined, "fields": minute.quarantined_fields},
             asset_key=QUARANTINE,
             partition_key=key,
         )

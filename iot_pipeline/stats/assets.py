@@ -1,19 +1,17 @@
 """The dbt models and the sealed days as Dagster assets.
 
-dbt runs in this process (`dbt_build.py`): a subprocess would parse the project again for every
-run. Its events are turned into Dagster's by dagster-dbt, after what they speak of was published.
+dbt runs in this process (`dbt_build.py`): a subprocess would start and parse the project again for
+every run. Its events are turned into Dagster's after what they speak of was published.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+from dagster_dbt import DbtProject, dbt_assets
 
-from iot_pipeline.clock import day_key, minute_key
+from iot_pipeline.clock import utc_now
 from iot_pipeline.partitions import (
     DAY_POOL,
     MINUTE_POOL,
@@ -28,11 +26,132 @@ from iot_pipeline.paths import DBT_PROJECT
 from iot_pipeline.readings.assets import READINGS
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.build import BuildReport, build_days, build_minutes_stats
-from iot_pipeline.stats.dbt_build import prepare_manifest
-from iot_pipeline.stats.dbt_events import to_dagster_events
-from iot_pipeline.stats.sealing import seal_days
+from iot_pipeline.stats.dbt_build import DbtEvent, prepare_manifest
+from iot_pipeline.stats.resources import DAY_FRESHNESS, DagsterEvent, ModelTranslator, dagster_events
+from iot_pipeline.stats.sealing import days_between, seal_day
 
 READINGS_DAY = dg.AssetKey("readings_day")
 MINUTE_ASSETS = [dg.AssetKey("device_minute"), dg.AssetKey("dim_device")]
 DAY_MARTS = [dg.AssetKey(name) for name in ("device_hour", "device_day", "device_month", "device_year")]
 DAY_ASSETS = [READINGS_DAY, *DAY_MARTS]
+# dbt's own results; the rest of its log is in the run's compute log.
+RESULTS = frozenset({"LogModelResult", "LogTestResult"})
+
+
+def minute_assets(settings: Settings) -> dg.AssetsDefinition:
+    """`device_minute` and `dim_device`, by event minute."""
+    manifest_path = prepare_manifest(settings.paths)
+    manifest: Mapping[str, Any] = json.loads(manifest_path.read_bytes())
+    project = DbtProject(DBT_PROJECT)
+    translator = ModelTranslator(readings=READINGS)
+
+    @dbt_assets(
+        name="minute_statistics",
+        manifest=manifest,
+        select="tag:minute",
+        project=project,
+        dagster_dbt_translator=translator,
+        partitions_def=minute_partitions(settings),
+        backfill_policy=minute_backfill(settings),
+        pool=MINUTE_POOL,
+    )
+    def minute_statistics(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
+        events: list[DbtEvent] = []
+        report = build_minutes_stats(settings, *minute_window(context), context.run.run_id, on_event=events.append)
+        _describe_partitions(context, report)
+        yield from dagster_events(
+            events,
+            manifest=manifest,
+            manifest_path=manifest_path,
+            project=project,
+            translator=translator,
+            context=context,
+        )
+
+    return minute_statistics
+
+
+def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
+    """`readings_day`: the readings of a closed day as one sorted file set."""
+
+    @dg.asset(
+        key=READINGS_DAY,
+        deps=[dg.AssetDep(READINGS, partition_mapping=_minutes_of_a_day())],
+        partitions_def=day_partitions(settings),
+        backfill_policy=day_backfill(),
+        pool=DAY_POOL,
+        group_name="statistics_day",
+        kinds={"duckdb", "parquet"},
+        owners=["team:data"],
+        freshness_policy=DAY_FRESHNESS,
+        description=(
+            "The readings of a day, each once, sorted by device, metric and time. A closed day is sealed under a "
+            "new version; the present day stays open and is only counted."
+        ),
+    )
+    def readings_day(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        sealed = open_days = readings = 0
+        for day in days_between(*day_window(context)):
+            if day >= utc_now().date():
+                open_days += 1
+                continue
+            report = seal_day(settings, day)
+            sealed += 1
+            readings += report.rows
+            context.add_asset_metadata({"dagster/row_count": report.rows}, partition_key=day.isoformat())
+        return dg.MaterializeResult(
+            metadata={"days_sealed": sealed, "days_open": open_days, "readings_sealed": readings}
+        )
+
+    return readings_day
+
+
+def day_assets(settings: Settings) -> dg.AssetsDefinition:
+    """`device_hour`, `device_day` and the months and years that hold the day."""
+    manifest_path = prepare_manifest(settings.paths)
+    manifest: Mapping[str, Any] = json.loads(manifest_path.read_bytes())
+    project = DbtProject(DBT_PROJECT)
+    translator = ModelTranslator(readings=READINGS_DAY)
+
+    @dbt_assets(
+        name="day_statistics",
+        manifest=manifest,
+        select="tag:day",
+        project=project,
+        dagster_dbt_translator=translator,
+        partitions_def=day_partitions(settings),
+        backfill_policy=day_backfill(),
+        pool=DAY_POOL,
+    )
+    def day_statistics(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
+        events: list[DbtEvent] = []
+        report = build_days(settings, *day_window(context), context.run.run_id, on_event=events.append)
+        _describe_partitions(context, report)
+        yield from dagster_events(
+            events,
+            manifest=manifest,
+            manifest_path=manifest_path,
+            project=project,
+            translator=translator,
+            context=context,
+        )
+
+    return day_statistics
+
+
+def _minutes_of_a_day() -> dg.TimeWindowPartitionMapping:
+    """All minutes of a day; before the minute window, and later today, there are none."""
+    return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+
+
+def _describe_partitions(context: dg.AssetExecutionContext, report: BuildReport) -> None:
+    """Row counts for each partition of this run; months and years are counted with their days."""
+    keys = set(context.partition_keys)
+    for model, partitions in report.partitions.items():
+        asset = dg.AssetKey(model)
+        if asset not in context.selected_asset_keys:
+            continue
+        for partition, rows in partitions.items():
+            metadata = {"dagster/row_count": rows, "readings_in_window": report.readings}
+            if partition in keys:
+                context.add_asset_metadata(metadata, asset_key=asset, partition_key=partition)

@@ -12,7 +12,7 @@ import dagster as dg
 
 from iot_pipeline.clock import DAY, MINUTE, utc_now
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.lateness import newest_day, newest_minute
+from iot_pipeline.stats.published import newest_day, newest_minute
 
 DEVICE_MINUTE = dg.AssetKey("device_minute")
 DEVICE_DAY = dg.AssetKey("device_day")

@@ -20,7 +20,10 @@ Published = Callable[[datetime], datetime | None]
 
 
 class Touch(msgspec.Struct, frozen=True):
-    """One line of the journal: decoding `minute` at `built_at` changed these event minutes and days."""
+    """One line of the journal: decoding `minute` at `built_at` changed readings of these event minutes.
+
+    `days` are those that readings older than the minute window went to directly.
+    """
 
     minute: datetime
     built_at: datetime
@@ -107,7 +110,7 @@ def note_days(pending: Mapping[date, datetime], touches: Iterable[Touch]) -> dic
     """Days that wait for a build, with the time of their newest change."""
     newest = dict(pending)
     for touch in touches:
-        for day in touch.days:
+        for day in {*touch.days, *(minute.date() for minute in touch.minutes)}:
             newest[day] = max(touch.built_at, newest.get(day, touch.built_at))
     return newest
 

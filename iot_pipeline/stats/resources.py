@@ -3,45 +3,143 @@
 Running dbt is `dbt_build.py`, which knows nothing of Dagster.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import msgspec
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-# dagster-dbt hands the manifest and events over as parsed JSON.
+from iot_pipeline.files import write_bytes
+from iot_pipeline.readings.assets import DEVICES
+
+# dbt's manifest and log lines: parsed JSON, whose shape is dbt's.
 Manifest = Mapping[str, Any]
-DbtEvent = dict[str, Any]
+DbtEvent = Mapping[str, Any]
+DagsterEvent = dg.Output[None] | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult | object
 
 MINUTE_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=5), fail_window=timedelta(minutes=15))
 DAY_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=26))
+LINEAGE = "dagster/column_lineage"
 
 
 class ModelTranslator(DagsterDbtTranslator):
-    """Models become assets in a group per stage, with owners, freshness and links to their SQL."""
+    """Marts become assets; a staging view stands for the asset that it reads."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            settings=DagsterDbtTranslatorSettings(
-                # Two sources (readings, devices seen) are one asset: one pass over the messages makes both.
-                enable_duplicate_source_asset_keys=True,
-                enable_code_references=True,
-            )
-        )
+    def __init__(self, *, readings: dg.AssetKey) -> None:
+        """Name the asset whose readings the models read: by minute `readings`, by day `readings_day`."""
+        self._staging = {
+            "model.iot_pipeline.stg_readings": readings,
+            "model.iot_pipeline.stg_devices": DEVICES,
+        }
+        super().__init__(settings=DagsterDbtTranslatorSettings(enable_code_references=True))
 
     def get_asset_spec(self, manifest: Manifest, unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        """The asset of one dbt node; sources keep what dagster-dbt says."""
+        """The asset of one dbt node."""
         spec = super().get_asset_spec(manifest, unique_id, project)
+        if unique_id in self._staging:
+            return spec.replace_attributes(key=self._staging[unique_id])
         if unique_id.startswith("source."):
             return spec
         minute = "minute" in manifest["nodes"][unique_id]["tags"]
         return spec.replace_attributes(
+            # What was published before is the asset itself: no arrow from an asset to itself.
+            deps=[dep for dep in spec.deps if dep.asset_key.path[0] != "history"],
             group_name="statistics_minute" if minute else "statistics_day",
             owners=["team:data"],
             freshness_policy=MINUTE_FRESHNESS if minute else DAY_FRESHNESS,
             kinds={"dbt", "duckdb", "parquet"},
         )
+
+
+def dagster_events(
+    events: Iterable[DbtEvent],
+    *,
+    manifest: Manifest,
+    manifest_path: Path,
+    project: DbtProject,
+    translator: ModelTranslator,
+    context: dg.AssetExecutionContext,
+) -> Iterator[DagsterEvent]:
+    """dbt's results as Dagster's: a materialisation for each mart, a check result for each test.
+
+    Column lineage is worked out from the compiled SQL once for each version of the models and kept
+    beside the manifest: a run that makes one minute should not parse SQL.
+    """
+    lineage = ColumnLineage(manifest_path)
+    selected = {key.to_python_identifier() for key in context.selected_asset_keys}
+    for event in events:
+        unique_id = event["data"].get("node_info", {}).get("unique_id", "")
+        history = {} if lineage.known(unique_id) else _declared_columns(manifest, unique_id)
+        message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata=history)
+        for made in message.to_default_asset_events(
+            manifest, translator, context, target_path=manifest_path.parent, project=project
+        ):
+            if isinstance(made, dg.AssetObservation):
+                continue  # a test of a staging view: it passed, or nothing would have been published
+            if isinstance(made, dg.Output):
+                if made.output_name not in selected:
+                    continue
+                lineage.learn(unique_id, made.metadata)
+                made = made.with_metadata({**made.metadata, **lineage.metadata(unique_id)})
+            yield made
+
+
+class ColumnLineage:
+    """Column lineage of the marts, kept as JSON beside the manifest it was worked out from."""
+
+    def __init__(self, manifest_path: Path) -> None:
+        """Read what is known for this version of the manifest."""
+        version = manifest_path.with_suffix(".sha256").read_text()[:12]
+        self._path = manifest_path.parent / f"lineage-{version}.json"
+        self._known: dict[str, dict[str, list[tuple[str, str]]]] = (
+            msgspec.json.decode(self._path.read_bytes(), type=dict[str, dict[str, list[tuple[str, str]]]])
+            if self._path.exists()
+            else {}
+        )
+
+    def known(self, unique_id: str) -> bool:
+        """Whether the lineage of this node was worked out before."""
+        return unique_id in self._known
+
+    def learn(self, unique_id: str, metadata: Mapping[str, Any]) -> None:
+        """Keep the lineage that dagster-dbt put into `metadata`, if it did."""
+        found = metadata.get(LINEAGE)
+        if found is None or self.known(unique_id):
+            return
+        lineage = getattr(found, "value", found)
+        self._known[unique_id] = {
+            column: [(dep.asset_key.to_user_string(), dep.column_name) for dep in deps]
+            for column, deps in lineage.deps_by_column.items()
+        }
+        write_bytes(msgspec.json.encode(self._known), self._path)
+
+    def metadata(self, unique_id: str) -> dict[str, dg.TableColumnLineage]:
+        """The lineage as metadata of a materialisation; nothing when it is not known."""
+        columns = self._known.get(unique_id)
+        if columns is None:
+            return {}
+        deps = {
+            column: [dg.TableColumnDep(dg.AssetKey.from_user_string(asset), name) for asset, name in parents]
+            for column, parents in columns.items()
+        }
+        return {LINEAGE: dg.TableColumnLineage(deps)}
+
+
+def _declared_columns(manifest: Manifest, unique_id: str) -> dict[str, Any]:
+    """Columns of a mart and of its parents as their contracts declare them, in dagster-dbt's shape."""
+    node = manifest["nodes"].get(unique_id)
+    if node is None or node["resource_type"] != "model":
+        return {}
+    parents = {}
+    for parent_id in node["depends_on"]["nodes"]:
+        parent = manifest["nodes"].get(parent_id) or manifest["sources"][parent_id]
+        parents[parent["relation_name"]] = {"columns": _typed(parent["columns"])}
+    return {"columns": _typed(node["columns"]), "parents": parents}
+
+
+def _typed(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    return {name: {"data_type": column.get("data_type") or "varchar"} for name, column in columns.items()}

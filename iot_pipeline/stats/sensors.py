@@ -7,19 +7,17 @@ import msgspec
 
 from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, utc_now
 from iot_pipeline.landing.sensors import runs_in_flight
-from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, range_tags
+from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, range_tags
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.checks import VERDICTS
 from iot_pipeline.stats.lateness import (
     due_days,
     flags_behind,
-    newest_minute,
     note_days,
-    published_day,
-    published_minute,
     read_touches,
     stale_minutes,
 )
+from iot_pipeline.stats.published import newest_minute, published_day, published_minute
 
 # Ranges in one tick: each becomes a run of some seconds, and the minute chain shares the pool.
 MOST_RANGES = 6
@@ -42,7 +40,7 @@ class DayCursor(msgspec.Struct, frozen=True):
 
 
 def late_minutes_sensor(
-    settings: Settings, *, statistics: dg.ExecutableDefinition, flags: dg.ExecutableDefinition, lookback: timedelta
+    settings: Settings, *, statistics: AssetJob, flags: AssetJob, lookback: timedelta
 ) -> dg.SensorDefinition:
     """Ask for exactly the event minutes that late readings touched, and for the flags that look back at them."""
 
@@ -83,7 +81,7 @@ def late_minutes_sensor(
     return late_minutes
 
 
-def late_days_sensor(settings: Settings, job: dg.ExecutableDefinition) -> dg.SensorDefinition:
+def late_days_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinition:
     """Ask for past days that changed, and about once an hour for the present day so far."""
 
     @dg.sensor(

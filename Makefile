@@ -1,0 +1,96 @@
+# One target an intention; `make` alone tells them. Needs git, make and Python 3.11 or 3.12.
+#
+# Everything is installed into .venv and nowhere else. Versions and hashes come from the lock files,
+# which name no download host: pip and uv use the package index that this machine is set up for.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Byte code is written once at installation; without it every process compiles its imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv --quiet
+COMPILE := $(UV) pip compile --universal --generate-hashes --no-annotate --python-version 3.11 \
+	--custom-compile-command 'make lock'
+
+# Options for `iot up`, e.g. `make up ARGS="--for 180 --dagster-port 3001"`.
+ARGS ?=
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: $(VENV)/.runtime ## Prepare the environment and run everything until Ctrl-C; options in ARGS="..."
+	@exec $(BIN)/iot up $(ARGS)
+
+.PHONY: test
+test: lint ## Check style, types and layers, then run all tests
+	$(BIN)/pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fix
+fix: $(VENV)/.dev ## Mend what can be mended by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure; prints one line a case
+	$(BIN)/python -m tests.bench
+
+.PHONY: lock
+lock: $(VENV)/.uv ## Resolve all versions anew from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	version=$$($(BIN)/uv --version | cut -d' ' -f2); \
+		echo "uv==$$version" | $(COMPILE) - -o requirements-uv.lock
+
+.PHONY: clean
+clean: ## Remove the environment and caches; data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf dbt_project/target dbt_project/logs
+	find iot_pipeline sensors_sim tests -name __pycache__ -prune -exec rm -rf {} +
+
+# --- the environment, a stamp file for each step -------------------------------------------------
+
+$(VENV)/.runtime: requirements.lock requirements-dev.lock pyproject.toml $(VENV)/.uv
+	@echo "installing what runs (once, about a minute)"
+	$(UV) pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	$(editable)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "installing what tests"
+	$(UV) pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-dev.lock
+	@touch $@
+
+# The build backend is taken from the lock by hash, into a throw-away environment of uv's.
+editable = $(UV) pip install --python $(BIN)/python --no-deps --build-constraints requirements-dev.lock --editable .
+
+$(VENV)/.uv: requirements-uv.lock
+	@python=; for name in python3.12 python3.11 python3 python; do \
+		if command -v $$name >/dev/null \
+			&& $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
+		then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "make: no Python 3.11 or 3.12 on PATH; install one, e.g. the package python3.11" >&2; exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] || $$python -m venv $(VENV) >$(VENV).log 2>&1 || { \
+		rm -rf $(VENV); \
+		echo "make: $$python cannot make an environment; on Debian install the package" \
+			"$$($$python -c 'import sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")')" \
+			"(details: $(VENV).log)" >&2; exit 1; }
+	@rm -f $(VENV).log
+	$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-uv.lock
+	@touch $@

@@ -1,0 +1,85 @@
+{#
+  Merging is a maximum over (time told, value), for each attribute of each device. So minutes may be
+  built again, twice, or in any order, and the newest word of a device still wins.
+#}
+with sightings as (
+    select * from {{ ref('stg_devices') }}
+),
+
+published as (
+    select * from {{ source('history', 'dim_device') }}
+),
+
+told_attributes as (
+    select
+        sightings.device_id,
+        sightings.last_received_at as told_at,
+        member.key as attribute,
+        cast(member.value as varchar) as attribute_value
+    from sightings
+    cross join {{ json_members('sightings.attributes') }} as member
+    union all
+    select
+        published.device_id,
+        cast({{ json_text('member.value', 'at') }} as timestamptz) as told_at,
+        member.key as attribute,
+        {{ json_text('member.value', 'value') }} as attribute_value
+    from published
+    cross join {{ json_members('published.attributes_told') }} as member
+),
+
+ranked_attributes as (
+    select
+        *,
+        row_number() over (
+            partition by device_id, attribute
+            order by told_at desc, attribute_value desc
+        ) as recency
+    from told_attributes
+),
+
+newest_attributes as (
+    select
+        device_id,
+        {{ json_object_of('attribute', 'attribute_value') }} as attributes,
+        {{ json_object_of('attribute', json_told('attribute_value', 'told_at')) }} as attributes_told
+    from ranked_attributes
+    where recency = 1
+    group by device_id
+),
+
+appearances as (
+    select device_id, fleet, first_event_ts as first_seen, last_event_ts as last_seen, last_received_at
+    from sightings
+    union all
+    select device_id, fleet, first_seen, last_seen, last_received_at
+    from published
+),
+
+devices as (
+    select
+        device_id,
+        {{ latest('fleet', 'last_received_at') }} as fleet,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen,
+        max(last_received_at) as last_received_at
+    from appearances
+    group by device_id
+)
+
+select
+    devices.device_id,
+    devices.fleet,
+    coalesce(newest_attributes.attributes, '{}') as attributes,
+    {{ json_text('newest_attributes.attributes', 'type') }} as type,
+    {{ json_text('newest_attributes.attributes', 'description') }} as description,
+    {{ json_text('newest_attributes.attributes', 'region') }} as region,
+    {{ json_text('newest_attributes.attributes', 'customer') }} as customer,
+    try_cast({{ json_text('newest_attributes.attributes', 'latitude') }} as double) as latitude,
+    try_cast({{ json_text('newest_attributes.attributes', 'longitude') }} as double) as longitude,
+    devices.first_seen,
+    devices.last_seen,
+    devices.last_received_at,
+    coalesce(newest_attributes.attributes_told, '{}') as attributes_told
+from devices
+left join newest_attributes on devices.device_id = newest_attributes.device_id

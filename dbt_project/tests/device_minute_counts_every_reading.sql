@@ -1,0 +1,20 @@
+-- Identity: the minutes of the window count each numeric reading of the window that is not bad, once.
+{{ config(tags=['minute'], meta={'dagster': {'ref': {'name': 'device_minute'}}}) }}
+
+with expected as (
+    select count(*) as readings
+    from {{ ref('stg_readings') }}
+    where {{ in_window() }} and {{ is_number() }}
+),
+
+counted as (
+    select coalesce(sum(count), 0) as readings
+    from {{ ref('device_minute') }}
+)
+
+select
+    expected.readings as expected_readings,
+    counted.readings as counted_readings
+from expected
+cross join counted
+where expected.readings <> counted.readings

@@ -1,0 +1,22 @@
+"""The detectors, one file each, behind one interface (`base.Detector`).
+
+What runs over them and keeps their flags is in `anomalies/flags.py`.
+"""
+
+from datetime import timedelta
+
+from iot_pipeline.anomalies.detectors.base import Detector, ScoringWindow
+from iot_pipeline.anomalies.detectors.kmeans_minute import KMeansMinute
+from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
+
+__all__ = ["Detector", "KMeansMinute", "RollingZ", "ScoringWindow", "default_detectors", "longest_lookback"]
+
+
+def default_detectors() -> tuple[Detector, ...]:
+    """The detectors that flag in the normal course, in the order of their flags."""
+    return (RollingZ(), KMeansMinute())
+
+
+def longest_lookback() -> timedelta:
+    """How far back from a minute its flags depend on statistics: what late data can still change."""
+    return max(detector.lookback for detector in default_detectors())

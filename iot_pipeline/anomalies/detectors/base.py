@@ -1,0 +1,123 @@
+"""What every detector is: the window it gets, the flags it gives, and the rules it keeps.
+
+No detector is here (one file each beside this one) and nothing that reads or writes files
+(see `anomalies/flags.py`).
+
+The one law: the flags of a minute depend only on the readings of that minute and on the
+`lookback` before it. Nothing is carried from minute to minute, so a minute that late data
+touched can be made again alone, and a range gives the same flags however it is cut.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import polars as pl
+
+from iot_pipeline.clock import MINUTE
+from iot_pipeline.stats.relations import FLAGS_SCHEMA
+
+SERIES = ("device_id", "metric", "unit")
+"""What identifies one series of numbers. The unit may be null, which is a unit of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringWindow:
+    """The minutes to score and what a detector may look at to score them.
+
+    Attributes:
+        readings: columns of READING_SCHEMA, each reading once, of any minute; at least those of
+            `first` to `last` and of every detector's `readings_lookback` before them.
+        minutes: columns of `device_minute`, one row per (minute, device_id, metric, unit); at
+            least those of every detector's `lookback` before `first`, up to `last`.
+        first: first minute to score (UTC).
+        last: last minute to score (UTC), included.
+    """
+
+    readings: pl.DataFrame
+    minutes: pl.DataFrame
+    first: datetime
+    last: datetime
+
+    def numbers(self) -> pl.DataFrame:
+        """The readings to score: numeric, finite, not of bad quality, in [first, last].
+
+        Returns:
+            Columns minute, event_ts (UTC), device_id, metric, unit, value; in the order of `readings`.
+        """
+        value = pl.col("value")
+        return self.readings.filter(
+            pl.col("event_ts").is_between(self.first, self.last + MINUTE, closed="left")
+            & value.is_finite().fill_null(value=False)
+            & (pl.col("quality") != "bad")
+        ).select(pl.col("event_ts").dt.truncate("1m").alias("minute"), "event_ts", *SERIES, "value")
+
+
+class Detector(Protocol):
+    """A rule or a model that finds single readings unusual, over all series at once."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, e.g. `rolling_z`: people filter flags by it."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same readings could give other flags: see `version_of`."""
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far before its minute a reading's `device_minute` rows are looked at; fixed."""
+
+    @property
+    def readings_lookback(self) -> timedelta:
+        """How far before its minute single readings are looked at; zero for most: they are many."""
+
+    def score(self, window: ScoringWindow) -> pl.DataFrame:
+        """Flag readings of `window.first` to `window.last`.
+
+        Returns:
+            FLAGS_SCHEMA, in any order; `score` is at least 1.0, which is the threshold.
+        """
+
+
+def version_of(revision: int, parameters: Mapping[str, object]) -> str:
+    """Version of a detector: the revision of its code and a digest of its parameters, `2-1f3a9c`."""
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    return f"{revision}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def no_flags() -> pl.DataFrame:
+    """Nothing flagged: FLAGS_SCHEMA without rows."""
+    return pl.DataFrame(schema=FLAGS_SCHEMA)
+
+
+def flags_of(detector: Detector, flagged: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
+    """Put the flags of `detector` into the common shape.
+
+    Args:
+        detector: who flags.
+        flagged: the columns of `ScoringWindow.numbers` with score, expected_low and expected_high.
+        reason: one sentence a row, over the columns of `flagged`.
+
+    Returns:
+        FLAGS_SCHEMA.
+    """
+    return flagged.select(
+        *flagged.columns,
+        pl.lit(detector.name).alias("detector"),
+        pl.lit(detector.version).alias("detector_version"),
+        reason.alias("reason"),
+    ).select(pl.col(name).cast(kind) for name, kind in FLAGS_SCHEMA.items())
+
+
+def shown(column: str, digits: int = 5) -> pl.Expr:
+    """A number as people read it in a sentence: five significant digits, `21.3` and not `21.299999237`."""
+    return pl.col(column).round_sig_figs(digits).cast(pl.String).str.strip_suffix(".0")
+
+
+def shown_unit() -> pl.Expr:
+    """The unit with a space before it, or nothing where it is unknown."""
+    return pl.when(pl.col("unit").is_null()).then(pl.lit("")).otherwise(pl.concat_str(pl.lit(" "), pl.col("unit")))

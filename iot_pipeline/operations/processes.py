@@ -1,0 +1,167 @@
+"""Which processes make a running product, how each is started, and in what order.
+
+Starting, watching and stopping them is the supervisor's (`supervisor.py`). The order is the
+order of dependence: the simulator comes last because what it announces once at birth, unretained,
+is heard only by a collector that is subscribed already.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import yaml
+
+from iot_pipeline.clock import day_key
+from iot_pipeline.operations import readiness
+from iot_pipeline.operations.broker import broker_command
+from iot_pipeline.operations.ports import LOOPBACK
+from iot_pipeline.operations.process_spec import ProcessSpec
+from iot_pipeline.operations.runstate import RUN_ID_VARIABLE
+from iot_pipeline.paths import PROJECT_ROOT, DataPaths
+from iot_pipeline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one `iot up` runs."""
+
+    settings: Settings
+    run_id: str
+    minute_start: date
+    embedded_broker: bool
+    dagster: bool
+    simulator: bool
+    code_server_port: int
+
+    @property
+    def paths(self) -> DataPaths:
+        """The trees below the data folder."""
+        return self.settings.paths
+
+    @property
+    def dagster_url(self) -> str:
+        """Where the web server is."""
+        return f"http://{LOOPBACK}:{self.settings.dagster_port}"
+
+    @property
+    def workspace_file(self) -> Path:
+        """Tells web server and daemon of the one code server, so that code is loaded once."""
+        return self.paths.state / "workspace.yaml"
+
+    def environment(self) -> dict[str, str]:
+        """Environment of every process: the caller's, with what this plan fixes."""
+        tools = str(Path(sys.executable).parent)
+        return {
+            **os.environ,
+            # dbt is found beside this interpreter although no environment was activated.
+            "PATH": os.pathsep.join([tools, os.environ.get("PATH", os.defpath)]),
+            "PYTHONUNBUFFERED": "1",
+            "IOT_DATA": str(self.paths.root),
+            "IOT_BROKER_URL": self.settings.broker_url,
+            "IOT_DAGSTER_PORT": str(self.settings.dagster_port),
+            "IOT_WEB_PORT": str(self.settings.web_port),
+            # Partitions must not move while code servers and run workers come and go.
+            "IOT_MINUTE_START": day_key(self.minute_start),
+            "IOT_DAGSTER_STORAGE": str(self.paths.dagster),
+            "DAGSTER_HOME": str(PROJECT_ROOT),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            RUN_ID_VARIABLE: self.run_id,
+        }
+
+    def write_workspace(self) -> None:
+        """Write the workspace file that web server and daemon read."""
+        server = {"host": LOOPBACK, "port": self.code_server_port, "location_name": "iot_pipeline"}
+        self.workspace_file.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
+
+    def processes(self) -> list[ProcessSpec]:
+        """All processes, in starting order."""
+        return [
+            *([self._broker()] if self.embedded_broker else []),
+            self._collector(),
+            *([self._code_server(), self._webserver(), self._daemon()] if self.dagster else []),
+            *([self._simulator()] if self.simulator else []),
+        ]
+
+    def _broker(self) -> ProcessSpec:
+        port = self.settings.broker_port
+        return ProcessSpec(
+            name="broker",
+            command=tuple(broker_command(self.paths, port)),
+            does=f"listens on {self.settings.broker_url}",
+            ready=readiness.listens(port),
+            stop_rank=3,
+            grace_seconds=2,
+        )
+
+    def _collector(self) -> ProcessSpec:
+        return ProcessSpec(
+            name="collector",
+            command=_module("iot_pipeline.sources.collector"),
+            does=f"is subscribed at {self.settings.broker_host}:{self.settings.broker_port} and lands what arrives",
+            ready=readiness.collector_connected(self.paths),
+            stop_rank=2,
+            # It finishes its batch and acknowledges it, so that nothing is sent twice.
+            grace_seconds=4,
+        )
+
+    def _code_server(self) -> ProcessSpec:
+        # The plain gRPC server: `dagster code-server` puts a second process of 80 MB in front of
+        # it, only so that code can be reloaded from the UI; here the supervisor starts it again.
+        serve = ("api", "grpc", "--host", LOOPBACK, "--port", str(self.code_server_port))
+        code = ("--module-name", "iot_pipeline.definitions", "--working-directory", str(PROJECT_ROOT))
+        return ProcessSpec(
+            name="code-server",
+            command=(_tool("dagster"), *serve, *code, "--location-name", "iot_pipeline"),
+            does="has loaded the definitions",
+            ready=readiness.listens(self.code_server_port),
+            ready_seconds=180,
+            stop_rank=1,
+            grace_seconds=6,
+            has_children=True,
+        )
+
+    def _webserver(self) -> ProcessSpec:
+        bind = ("--host", LOOPBACK, "--port", str(self.settings.dagster_port))
+        return ProcessSpec(
+            name="webserver",
+            command=(_tool("dagster-webserver"), "--workspace", str(self.workspace_file), *bind),
+            does=f"serves {self.dagster_url}",
+            ready=readiness.http_ok(LOOPBACK, self.settings.dagster_port, "/server_info"),
+            ready_seconds=180,
+            stop_rank=1,
+            grace_seconds=6,
+        )
+
+    def _daemon(self) -> ProcessSpec:
+        return ProcessSpec(
+            name="daemon",
+            command=(_tool("dagster-daemon"), "run", "--workspace", str(self.workspace_file)),
+            does="runs sensors and schedules",
+            ready=readiness.daemon_healthy(LOOPBACK, self.settings.dagster_port),
+            ready_seconds=180,
+            stop_rank=1,
+            grace_seconds=6,
+        )
+
+    def _simulator(self) -> ProcessSpec:
+        return ProcessSpec(
+            name="simulator",
+            command=_module("sensors_sim.run"),
+            does="sends readings of five fleets",
+            # It has no port and no heartbeat; the collector's message count is the proof.
+            ready=lambda _pid: True,
+            stop_rank=0,
+            grace_seconds=3,
+        )
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name)
+
+
+def _tool(name: str) -> str:
+    """A console script of the environment that this interpreter belongs to."""
+    return str(Path(sys.executable).with_name(name))

@@ -1,0 +1,88 @@
+"""The walk over every leaf of a record, with what is known of each path remembered.
+
+Devices send the same paths again and again: whether a path is wanted, its metric and its unit are
+worked out once and kept in a tree of nodes that follows the shape of the records.
+"""
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+
+from iot_pipeline.readings.fields import Getter
+
+DEEPEST = 64  # levels below which nothing is read
+MOST_NODES = 50_000  # a sender that invents keys must not fill the memory: the tree starts again
+
+
+def compile_globs(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a path matches any of the globs; `*` crosses dots, case counts."""
+    expressions = [fnmatch.translate(glob) for glob in globs]
+    if not expressions:
+        return lambda _path: False
+    matches = re.compile("|".join(expressions)).match
+    return lambda path: matches(path) is not None
+
+
+class Node:
+    """What is known of one path. `metric` and `unit` are constants or functions of the record."""
+
+    __slots__ = ("children", "metric", "path", "unit", "unwanted", "wanted")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.children: dict[str | int, Node] = {}
+        self.unwanted = False  # neither this leaf nor anything below it
+        self.wanted = False  # this leaf
+        self.metric: Getter | str | None = None
+        self.unit: Getter | str | None = None
+
+
+class LeafTree:
+    """The nodes of one mapping, for one set of captures that metrics or units depend on."""
+
+    def __init__(
+        self,
+        start: str,
+        *,
+        include: Callable[[str], bool],
+        exclude: Callable[[str], bool],
+        metric_of: Callable[[str], Getter | str | None],
+        unit_of: Callable[[str], Getter | str | None],
+    ) -> None:
+        self._start = start
+        self._include = include
+        self._exclude = exclude
+        self._metric_of = metric_of
+        self._unit_of = unit_of
+        self._count = 0
+        self._root = self._node(start)
+
+    def root(self) -> Node:
+        """The node to start a record at."""
+        if self._count > MOST_NODES:
+            self._count = 0
+            self._root = self._node(self._start)
+        return self._root
+
+    def child(self, node: Node, step: str | int) -> Node:
+        """The node one step below, made when it is new."""
+        found = node.children.get(step)
+        if found is None:
+            found = node.children[step] = self._node(_below(node.path, step))
+        return found
+
+    def _node(self, path: str) -> Node:
+        node = Node(path)
+        self._count += 1
+        node.unwanted = bool(path) and self._exclude(path)
+        node.wanted = not node.unwanted and self._include(path)
+        if node.wanted:
+            node.metric = self._metric_of(path)
+            node.unit = self._unit_of(path)
+        return node
+
+
+def _below(path: str, step: str | int) -> str:
+    if isinstance(step, int):
+        return f"{path}[{step}]"
+    return f"{path}.{step}" if path else step

@@ -1,0 +1,103 @@
+"""Where readings are and how they are read back.
+
+    data/readings/open/dt=<event day>/hm=<HHMM>/landed-<landing minute>.parquet
+    data/readings/open/dt=<event day>/hm=day/landed-<landing minute>.parquet    older than the minute window
+    data/readings/births/landed-<landing minute>.parquet                        Sparkplug births
+    data/readings/filed/dt=/hm=/filed.json                                      see `filing.py`
+
+Each landing minute has its own file in every event minute that it has readings of, so building it
+again replaces its readings and nobody else's.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from iot_pipeline.clock import MINUTE, minutes_between
+from iot_pipeline.paths import DataPaths, day_folder, minute_folder
+from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
+from iot_pipeline.trees import SealedDays
+
+LANDED_FORMAT = "%Y%m%dT%H%M"
+DAY_PARTITION = "day"
+_PREFIX, _SUFFIX = "landed-", ".parquet"
+
+
+def open_root(paths: DataPaths) -> Path:
+    """The readings of days that are not sealed."""
+    return paths.readings / "open"
+
+
+def landed_name(landing_minute: datetime) -> str:
+    """Name of the files that a landing minute writes."""
+    return f"{_PREFIX}{landing_minute.astimezone(UTC).strftime(LANDED_FORMAT)}{_SUFFIX}"
+
+
+def landed_of(path: Path) -> datetime:
+    """The landing minute in the name of a file. Raises ValueError for any other file."""
+    return datetime.strptime(path.name, f"{_PREFIX}{LANDED_FORMAT}{_SUFFIX}").replace(tzinfo=UTC)
+
+
+def birth_files(paths: DataPaths, before: datetime) -> list[Path]:
+    """Files of births that landed before a landing minute, newest first."""
+    folder = paths.readings / "births"
+    found = (path for path in folder.glob(f"{_PREFIX}*{_SUFFIX}") if path.name < landed_name(before))
+    return sorted(found, reverse=True)
+
+
+def birth_file(paths: DataPaths, landing_minute: datetime) -> Path:
+    """The births of one landing minute."""
+    return paths.readings / "births" / landed_name(landing_minute)
+
+
+def event_minute_files(paths: DataPaths, minutes: Iterable[datetime]) -> list[Path]:
+    """Open files of event minutes, in order of event and landing minute."""
+    folders = (minute_folder(open_root(paths), minute) for minute in minutes)
+    return [path for folder in folders for path in sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}"))]
+
+
+def event_day_files(paths: DataPaths, day: date) -> list[Path]:
+    """All open files of an event day, those older than the minute window too."""
+    return sorted(day_folder(open_root(paths), day).glob(f"hm=*/{_PREFIX}*{_SUFFIX}"))
+
+
+def read_files(files: Iterable[Path]) -> pl.DataFrame:
+    """Rows of reading files as they are, duplicates too; a file that is gone has none."""
+    frames = [pl.read_parquet(path, hive_partitioning=False) for path in files if path.exists()]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=READING_SCHEMA)
+
+
+def deduplicated(readings: pl.DataFrame) -> pl.DataFrame:
+    """One row an identity: the first durable copy, in a fixed order (device, metric, event time, unit).
+
+    Within a landing minute `frames.py` has chosen by order of arrival; two landing minutes never
+    hold the same receive time, so that time decides here.
+    """
+    return readings.sort("device_id", "metric", "event_ts", "unit", "received_at", "message_id").unique(
+        subset=list(IDENTITY), keep="first", maintain_order=True
+    )
+
+
+def read_event_minutes(paths: DataPaths, first: datetime, last: datetime) -> pl.DataFrame:
+    """Deduplicated readings of the event minutes `first` to `last`, both included (READING_SCHEMA).
+
+    A sealed day is read from its sealed version; what came late shows once the day is sealed again.
+    """
+    sealed_days = SealedDays(paths.readings / "sealed")
+    frames: list[pl.DataFrame] = []
+    open_minutes: list[datetime] = []
+    by_day: dict[date, list[datetime]] = {}
+    for minute in minutes_between(first, last):
+        by_day.setdefault(minute.date(), []).append(minute)
+    for day, minutes in by_day.items():
+        sealed_files = sealed_days.files(day)
+        if not sealed_files:
+            open_minutes.extend(minutes)
+            continue
+        within = pl.col("event_ts").is_between(minutes[0], minutes[-1] + MINUTE, closed="left")
+        sealed = pl.read_parquet(sealed_files, hive_partitioning=False)
+        frames.append(sealed.select(list(READING_SCHEMA)).filter(within))
+    frames.append(read_files(event_minute_files(paths, open_minutes)))
+    return deduplicated(pl.concat(frames))

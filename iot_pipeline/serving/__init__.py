@@ -1,0 +1,1 @@
+"""Handing results to people and programs, read-only. Computes nothing that a mart should hold."""

@@ -1,0 +1,260 @@
+"""MQTT 3.1.1 over paho-mqtt as a `Source`: persistent session, QoS 1, acknowledged by hand.
+
+No files and no payloads here. Only paho's public interface is used, with a loop of our own: one
+thread reads, acknowledges and reconnects, so that nothing is shared between threads.
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from iot_pipeline.clock import utc_now
+from iot_pipeline.landing.message import Message
+from iot_pipeline.settings import Settings
+from iot_pipeline.sources.source import Receipt, Received, SourceState
+from iot_pipeline.sources.subscriptions import Subscriptions
+from iot_pipeline.sources.trouble import Backoff, Trouble
+
+log = structlog.get_logger(__name__)
+
+NAME = "mqtt"
+QOS = 1
+# Brokers that rewrite their store are silent for a second and more; 30 s and above survive that.
+KEEPALIVE_SECONDS = 60
+# A connection that nobody reads cannot see its ping answers. Well before the broker gives it up,
+# it is closed in good order; the broker queues, and it is opened again when there is room.
+REST_SECONDS = 20.0
+HANDSHAKE_SECONDS = 10.0
+STABLE_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+# One packet is read per call of paho's `loop_read`; after this many, acknowledgements get their turn.
+PACKETS_PER_POLL = 500
+UNREADABLE_TOPIC = "\N{REPLACEMENT CHARACTER}"
+
+
+class MqttSource:
+    """One connection to one broker under a fixed client id, the collector's.
+
+    The first `poll` connects. See `Source` for what the methods promise.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare the client from the settings of the broker; nothing is opened yet."""
+        self._host, self._port = settings.broker_host, settings.broker_port
+        self._filters = settings.topics
+        self._client_id = settings.collector_id
+        self._client = self._make_client(settings)
+        self._subscriptions = Subscriptions(settings.paths, settings.collector_id)
+        self._trouble = Trouble("broker_unavailable")
+        self._backoff = Backoff()
+        self._arrived: list[Received] = []
+        self._unacked: set[int] = set()
+        self._duplicates = 0
+        self._attempt = 0
+        self._connections = 0
+        self._online_since: float | None = None
+        self._handshake_until = 0.0
+        self._retry_at = 0.0
+        self._resting_since: float | None = None
+        self._refusal: str | None = None
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.settimeout(0.0)
+        self._wake_writer.settimeout(0.0)
+
+    @property
+    def address(self) -> str:
+        """`host:port` of the broker."""
+        return f"{self._host}:{self._port}"
+
+    @property
+    def state(self) -> SourceState:
+        """Counters and condition, as of the last call."""
+        return SourceState(
+            connected=self._online_since is not None,
+            reconnects=max(self._connections - 1, 0),
+            duplicates_flagged=self._duplicates,
+            unacked=len(self._unacked),
+            problem=self._trouble.reason,
+        )
+
+    def poll(self, timeout: float) -> list[Received]:
+        """Connect if it is time to, then return what arrives within `timeout` seconds."""
+        self._resting_since = None
+        if self._client.socket() is None and time.monotonic() >= self._retry_at:
+            self._connect()
+        if self._client.socket() is None:
+            self._wait(min(timeout, max(self._retry_at - time.monotonic(), 0.0)), read=False)
+        else:
+            self._exchange(timeout)
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def rest(self, timeout: float) -> None:
+        """Wait without reading; the kernel's buffers fill and the broker queues."""
+        now = time.monotonic()
+        if self._resting_since is None:
+            self._resting_since = now
+        if self._client.socket() is not None and now - self._resting_since >= REST_SECONDS:
+            log.warning("connection_rested", broker=self.address, unacked=len(self._unacked))
+            self._client.disconnect()
+            self._retry_at = 0.0
+        self._wait(timeout, read=False)
+
+    def acknowledge(self, receipts: Sequence[Receipt]) -> None:
+        """Send PUBACK for each receipt of the present connection, in the given order."""
+        for receipt in receipts:
+            if receipt.connection != self._attempt or receipt.packet not in self._unacked:
+                continue
+            if self._client.ack(receipt.packet, QOS) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return  # The connection ended; the broker delivers the rest again.
+            self._unacked.discard(receipt.packet)
+
+    def wake(self) -> None:
+        """Make a waiting `poll` or `rest` return now; any thread may call it."""
+        with contextlib.suppress(BlockingIOError):  # Full of wake-ups: it will wake.
+            self._wake_writer.send(b"\0")
+
+    def close(self) -> None:
+        """Send what is queued, disconnect and release the sockets."""
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._client.socket() is not None and self._client.want_write() and time.monotonic() < deadline:
+            self._wait(0.1, read=False)
+        if self._client.socket() is not None:
+            self._client.disconnect()
+        self._online_since = None
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    def _make_client(self, settings: Settings) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=False,
+            protocol=MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        if settings.broker_username is not None:
+            password = settings.broker_password
+            client.username_pw_set(settings.broker_username, password.get_secret_value() if password else None)
+        if settings.broker_tls:
+            client.tls_set(ca_certs=str(settings.broker_ca_file) if settings.broker_ca_file else None)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _connect(self) -> None:
+        # Packet numbers of an earlier connection mean nothing on this one.
+        self._attempt += 1
+        self._unacked.clear()
+        self._refusal = None
+        self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
+        try:
+            self._client.connect(self._host, self._port, KEEPALIVE_SECONDS)
+        except (OSError, ValueError) as error:
+            self._failed(getattr(error, "strerror", None) or str(error))
+
+    def _exchange(self, timeout: float) -> None:
+        readable = self._wait(timeout, read=True)
+        for _ in range(PACKETS_PER_POLL if readable else 0):
+            before = len(self._arrived)
+            self._client.loop_read()
+            if len(self._arrived) == before:  # Nothing more, half a packet, or one that is no message.
+                break
+        self._client.loop_misc()
+        if self._arrived:  # A resumed session delivers before it answers the subscription.
+            self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
+        if self._online_since is None and time.monotonic() > self._handshake_until:
+            self._refusal = self._refusal or f"no answer to the connection request within {HANDSHAKE_SECONDS:.0f} s"
+            self._client.disconnect()
+
+    def _wait(self, timeout: float, *, read: bool) -> bool:
+        """Wait for the socket or a wake-up; write what is to be written. Whether the socket is readable."""
+        connection = self._client.socket()
+        # What TLS has decrypted already is not seen by `select`.
+        buffered = read and isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        reads = [self._wake_reader, connection] if connection is not None and read else [self._wake_reader]
+        writes = [connection] if connection is not None and self._client.want_write() else []
+        readable, writable, _ = select.select(reads, writes, [], 0.0 if buffered else timeout)
+        if self._wake_reader in readable:
+            with contextlib.suppress(BlockingIOError):
+                self._wake_reader.recv(4096)
+        if writable:
+            self._client.loop_write()
+        return buffered or connection in readable
+
+    def _failed(self, reason: str) -> None:
+        self._online_since = None
+        self._unacked.clear()
+        delay = self._backoff.delay()
+        self._retry_at = time.monotonic() + delay
+        self._trouble.report(reason, broker=self.address, client_id=self._client_id)
+
+    def _on_connect(
+        self, client: Client, _: object, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = f"the broker refused the connection: {reason}"
+            return
+        log.info("broker_connected", broker=self.address, session_present=flags.session_present)
+        outdated = self._subscriptions.outdated(self._filters) if flags.session_present else []
+        if outdated:
+            log.info("unsubscribed", broker=self.address, topics=outdated)
+            client.unsubscribe(outdated)
+        client.subscribe([(topic, QOS) for topic in self._filters])
+
+    def _on_subscribe(
+        self, client: Client, _: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        refused = [topic for topic, reason in zip(self._filters, reasons, strict=False) if reason.is_failure]
+        if refused:
+            self._refusal = f"the broker refused the topic filters {', '.join(refused)}"
+            client.disconnect()
+            return
+        self._subscriptions.remember(self._filters)
+        self._connections += 1
+        self._online_since = time.monotonic()
+        self._trouble.over(broker=self.address)
+
+    def _on_disconnect(
+        self, _client: Client, _: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        stood = 0.0 if self._online_since is None else time.monotonic() - self._online_since
+        was_online, self._online_since = self._online_since is not None, None
+        self._unacked.clear()
+        if self._refusal is None and not reason.is_failure:
+            return  # We disconnected in good order.
+        if stood >= STABLE_SECONDS:
+            self._backoff.reset()
+        words = self._refusal or f"connection lost: {reason}"
+        if was_online and stood < STABLE_SECONDS:
+            words += f"; if this repeats, another client uses the id {self._client_id}"
+        self._failed(words)
+
+    def _on_message(self, _client: Client, _: object, delivered: MQTTMessage) -> None:
+        self._duplicates += delivered.dup
+        receipt: Receipt | None = None
+        if delivered.qos > 0:
+            # A number cannot mean another message before we acknowledged it: this one is in our
+            # hands already, and the broker lost patience (NATS does after its `ack_wait`).
+            if delivered.mid in self._unacked:
+                return
+            self._unacked.add(delivered.mid)
+            receipt = Receipt(self._attempt, delivered.mid)
+        try:
+            topic = delivered.topic
+        except UnicodeDecodeError:
+            topic = UNREADABLE_TOPIC
+        message = Message(utc_now(), NAME, topic, bytes(delivered.payload), delivered.qos, delivered.retain)
+        self._arrived.append(Received(message, receipt))

@@ -1,0 +1,145 @@
+"""The relations that people and later stages see: names, columns and where their files lie.
+
+No SQL here (see `views.py`) and no writing (see `publish.py`). All instants are UTC with microseconds.
+
+    marts/device_minute/{open,sealed}/...                a `MinuteTree` by event minute
+    marts/<day model>/dt=YYYY-MM-DD/part-000.parquet     dt = first day of the hour's day, day, month, year
+    marts/dim_device/part-000.parquet                    one file
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from iot_pipeline.files import write_parquet
+from iot_pipeline.paths import DataPaths, day_folder
+from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA, READING_SCHEMA
+from iot_pipeline.readings.store import open_root
+from iot_pipeline.trees import (
+    SEED_DAY,
+    SEED_VERSION,
+    UTC_MICROSECONDS,
+    MinuteTree,
+    Schema,
+    SealedDays,
+    write_seed,
+)
+
+_SERIES: dict[str, pl.DataType] = {"device_id": pl.String(), "metric": pl.String(), "unit": pl.String()}
+_MOMENTS: dict[str, pl.DataType] = {
+    "count": pl.Int64(),
+    "min": pl.Float64(),
+    "max": pl.Float64(),
+    "mean": pl.Float64(),
+    "stddev": pl.Float64(),  # of the sample; null for a single reading
+    "first": pl.Float64(),  # by event time
+    "last": pl.Float64(),
+}
+_QUANTILES: dict[str, pl.DataType] = {"p50": pl.Float64(), "p95": pl.Float64()}
+
+DEVICE_MINUTE_SCHEMA: Schema = {"minute": UTC_MICROSECONDS, **_SERIES, **_MOMENTS, **_QUANTILES}
+DEVICE_HOUR_SCHEMA: Schema = {"hour": UTC_MICROSECONDS, **_SERIES, **_MOMENTS, **_QUANTILES}
+DEVICE_DAY_SCHEMA: Schema = {"day": pl.Date(), **_SERIES, **_MOMENTS, **_QUANTILES}
+DEVICE_MONTH_SCHEMA: Schema = {"month": pl.Date(), **_SERIES, **_MOMENTS}
+DEVICE_YEAR_SCHEMA: Schema = {"year": pl.Date(), **_SERIES, **_MOMENTS}
+DIM_DEVICE_SCHEMA: Schema = {
+    "device_id": pl.String(),
+    "fleet": pl.String(),
+    "attributes": pl.String(),  # JSON object, sorted keys
+    "type": pl.String(),
+    "description": pl.String(),
+    "region": pl.String(),
+    "customer": pl.String(),
+    "latitude": pl.Float64(),
+    "longitude": pl.Float64(),
+    "first_seen": UTC_MICROSECONDS,
+    "last_seen": UTC_MICROSECONDS,
+    "last_received_at": UTC_MICROSECONDS,
+    "attributes_told": pl.String(),  # JSON object: value and time of each attribute
+}
+FLAGS_SCHEMA: Schema = {
+    "minute": UTC_MICROSECONDS,
+    "event_ts": UTC_MICROSECONDS,
+    **_SERIES,
+    "value": pl.Float64(),
+    "detector": pl.String(),
+    "detector_version": pl.String(),
+    "score": pl.Float64(),  # 1.0 = threshold
+    "expected_low": pl.Float64(),
+    "expected_high": pl.Float64(),
+    "reason": pl.String(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DayModel:
+    """A mart that is published by day: its partitions begin on the first day of their period."""
+
+    name: str
+    period: str
+    schema: Schema
+
+    def partition(self, day: date) -> date:
+        """First day of the period that holds `day`."""
+        if self.period == "year":
+            return day.replace(month=1, day=1)
+        return day.replace(day=1) if self.period == "month" else day
+
+
+DAY_MODELS: tuple[DayModel, ...] = (
+    DayModel("device_hour", "hour", DEVICE_HOUR_SCHEMA),
+    DayModel("device_day", "day", DEVICE_DAY_SCHEMA),
+    DayModel("device_month", "month", DEVICE_MONTH_SCHEMA),
+    DayModel("device_year", "year", DEVICE_YEAR_SCHEMA),
+)
+
+
+def published_file(paths: DataPaths, model: str, partition: date) -> Path:
+    """Where the partition of a day model is published; it exists once it was built, also without rows."""
+    return day_folder(paths.marts / model, partition) / "part-000.parquet"
+
+
+def dim_device_file(paths: DataPaths) -> Path:
+    """Where the device dimension is published."""
+    return paths.marts / "dim_device" / "part-000.parquet"
+
+
+def device_minute_tree(paths: DataPaths) -> MinuteTree:
+    """Statistics by event minute."""
+    return MinuteTree(paths.marts / "device_minute", DEVICE_MINUTE_SCHEMA)
+
+
+def minute_trees(paths: DataPaths) -> Mapping[str, MinuteTree]:
+    """All trees by minute, under the names of their views."""
+    return {
+        "quarantine": MinuteTree(paths.quarantine, QUARANTINE_SCHEMA),
+        "intake": MinuteTree(paths.intake, INTAKE_SCHEMA),
+        "devices": MinuteTree(paths.devices, DEVICE_SCHEMA),
+        "device_minute": device_minute_tree(paths),
+        "anomaly_flags": MinuteTree(paths.flags, FLAGS_SCHEMA),
+    }
+
+
+def sealed_readings(paths: DataPaths) -> SealedDays:
+    """The sealed days of readings."""
+    return SealedDays(paths.readings / "sealed")
+
+
+def prepare_relations(paths: DataPaths) -> None:
+    """Write files without rows, so that a view over a tree without data has its columns. Idempotent.
+
+    Raises:
+        StorageUnavailable: a file cannot be written.
+    """
+    for tree in minute_trees(paths).values():
+        tree.prepare()
+    readings = pl.DataFrame(schema=READING_SCHEMA)
+    write_seed(readings, day_folder(open_root(paths), SEED_DAY) / "hm=day" / "_schema.parquet")
+    write_seed(readings, day_folder(sealed_readings(paths).root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet")
+    for model in DAY_MODELS:
+        write_seed(pl.DataFrame(schema=model.schema), published_file(paths, model.name, SEED_DAY))
+    if not dim_device_file(paths).exists():
+        write_parquet(pl.DataFrame(schema=DIM_DEVICE_SCHEMA), dim_device_file(paths))

@@ -1,0 +1,34 @@
+"""`make bench`: everything that a document claims about speed, measured on the real thing."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.bench.backlog import backlog
+from tests.bench.figures import Figure, report
+from tests.bench.instance import PROJECT
+from tests.bench.steady import idle_collector, steady
+
+
+def main() -> None:
+    """Run the parts that were asked for, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=["steady", "idle", "backlog"], help="one part instead of all")
+    parser.add_argument("--minutes", type=int, default=20, help="length of the steady part (default 20)")
+    parser.add_argument("--backlog", type=int, default=600, help="landed minutes of the backlog (default 600)")
+    parser.add_argument("--json", type=Path, default=PROJECT / "data" / "bench.json", help="where the figures go")
+    options = parser.parse_args()
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="iot-bench-") as name:
+        folder = Path(name)
+        if options.only in (None, "idle"):
+            figures += idle_collector(folder)
+        if options.only in (None, "backlog"):
+            figures += backlog(folder, options.backlog)
+        if options.only in (None, "steady"):
+            figures += steady(folder, options.minutes)
+    report(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()
