@@ -86,11 +86,10 @@ $(VENV)/.uv: requirements-uv.lock
 	if [ -z "$$python" ]; then \
 		echo "make: no Python 3.11 or 3.12 on PATH; install one, e.g. the package python3.11" >&2; exit 1; \
 	fi; \
-	[ -x $(BIN)/python ] || $$python -m venv $(VENV) >$(VENV).log 2>&1 || { \
+	[ -x $(BIN)/python ] || why=$$($$python -m venv $(VENV) 2>&1) || { \
 		rm -rf $(VENV); \
-		echo "make: $$python cannot make an environment; on Debian install the package" \
-			"$$($$python -c 'import sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")')" \
-			"(details: $(VENV).log)" >&2; exit 1; }
-	@rm -f $(VENV).log
+		package=$$($$python -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))'); \
+		echo "make: $$python cannot make an environment; on Debian install the package $$package" >&2; \
+		exit 1; }
 	$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-uv.lock
 	@touch $@

@@ -3,6 +3,8 @@
 `build_definitions` takes settings, so that a test or a second instance gets a world of its own.
 """
 
+import warnings
+
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import FLAGS, flags_assets
@@ -10,8 +12,13 @@ from iot_pipeline.anomalies.detectors import longest_lookback
 from iot_pipeline.landing.assets import landing_assets
 from iot_pipeline.landing.checks import landing_checks
 from iot_pipeline.landing.sensors import landed_minutes_sensor
-from iot_pipeline.operations.jobs import JOBS, day_chain, minute_chain, minute_flags, minute_statistics
-from iot_pipeline.operations.schedules import day_schedule, repair_days_schedule, repair_minutes_schedule
+from iot_pipeline.operations.jobs import ASSET_JOBS, day_chain, housekeeping_job, late_flags, late_minutes, minute_chain
+from iot_pipeline.operations.schedules import (
+    day_schedule,
+    housekeeping_schedule,
+    repair_days_schedule,
+    repair_minutes_schedule,
+)
 from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS, readings_assets
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS, day_assets, minute_assets, sealed_assets
@@ -23,7 +30,7 @@ MINUTE_CHAIN = [READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS]
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything that Dagster knows about this project, for one data folder."""
-    assets = [
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         *landing_assets(settings),  # what the collector landed
         readings_assets(settings),  # landing minute -> readings, quarantine
         minute_assets(settings),  # event minute -> statistics
@@ -33,19 +40,21 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     ]
     sensors = [
         landed_minutes_sensor(settings, minute_chain),
-        late_minutes_sensor(settings, statistics=minute_statistics, flags=minute_flags, lookback=longest_lookback()),
+        late_minutes_sensor(settings, statistics=late_minutes, flags=late_flags, lookback=longest_lookback()),
         late_days_sensor(settings, day_chain),
         data_time_sensor(settings),
     ]
+    housekeeping = housekeeping_job(settings)
     schedules = [
         day_schedule(day_chain),
         repair_minutes_schedule(settings, job=minute_chain, assets=MINUTE_CHAIN),
         repair_days_schedule(settings, job=day_chain, assets=DAY_ASSETS),
+        housekeeping_schedule(housekeeping),
     ]
     return dg.Definitions(
         assets=dg.with_source_code_references(assets),
         asset_checks=[*landing_checks(settings), *data_time_checks(settings)],
-        jobs=JOBS,
+        jobs=[*ASSET_JOBS, housekeeping],
         sensors=sensors,
         schedules=schedules,
         # One process a run: a new interpreter for each step would cost more than the steps.
@@ -53,4 +62,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
 
 
-defs = build_definitions(load_settings())
+with warnings.catch_warnings():
+    # Backfill policies and links to code are beta in the pinned Dagster; every worker would log a page about it.
+    warnings.simplefilter("ignore", category=dg.BetaWarning)
+    defs = build_definitions(load_settings())

@@ -65,7 +65,7 @@ class SealedDays:
     def files(self, day: date) -> list[Path]:
         """Files of the version that counts; none while the day is open."""
         current = self.current(day)
-        return sorted(current.glob("*.parquet")) if current else []
+        return sorted(current.glob("part-*.parquet")) if current else []
 
     def days(self) -> list[date]:
         """All sealed days, oldest first."""

@@ -97,6 +97,7 @@ class IcePlant(SampledFleet):
         # must not match the new session's birth.
         self._bd_seq = to_us(start) // SECOND_US % 256
         self._birth_due = True
+        self._born_ms = -1
         self._last_birth = to_us(start) // REBIRTH_EVERY_US
 
     def next_will(self, now: datetime) -> Message:
@@ -135,11 +136,12 @@ class IcePlant(SampledFleet):
         if at_us // REBIRTH_EVERY_US != self._last_birth:
             self._last_birth = at_us // REBIRTH_EVERY_US
             yield from self._births(at_us)
-        else:
+        elif at_us // 1000 != self._born_ms:  # else the birth has told the measure of this instant
             yield self._frame(MessageType.DDATA, DEVICES[turn % len(DEVICES)], at_us)
 
     def _births(self, at_us: int) -> Iterator[Frame]:
         self._birth_due = False
+        self._born_ms = at_us // 1000
         yield Frame(str(SparkplugTopic(GROUP, MessageType.NBIRTH, NODE)), at_us, [], vital=True)
         for device in DEVICES:
             yield self._frame(MessageType.DBIRTH, device, at_us)

@@ -6,8 +6,6 @@ how messages travel `mqtt.py`'s.
 
 import argparse
 import os
-import re
-import string
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +16,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from iot_pipeline.clock import utc_now
-from iot_pipeline.errors import ConfigurationError
-from iot_pipeline.settings import Settings
+from iot_pipeline.errors import ConfigurationError, IotError
+from iot_pipeline.settings import Settings, load_settings
 from sensors_sim.fleet import Message, from_us, iso, to_us
 from sensors_sim.mqtt import MqttPublisher
 from sensors_sim.replay_table import Table, instants, read_table, time_column
+from sensors_sim.replay_topics import columns_of, topics_of
 
 DEFAULT_TOPIC = "replay/{dataset}/{device}"
 DEFAULT_DEVICE = "{stem}"
@@ -30,8 +29,6 @@ ACK_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 15.0
 PROGRESS_EVERY_S = 1.0
 _WINDOW = 1000
-# What MQTT forbids or gives a meaning in topic names, and blanks, which some brokers refuse.
-_UNFIT = re.compile(r"[\s/+#\x00-\x1f\x7f]+")
 Progress = Callable[[int, int], None]
 
 
@@ -97,8 +94,8 @@ def load_replay(
     fixed = {"stem": path.stem, "dataset": dataset or path.stem}
     # A column of that name wins over the file's name.
     pattern = topic if "device" in names else topic.replace("{device}", device)
-    used = _columns_of(pattern, names, fixed)
-    topics = _topics(table, pattern, used, fixed)
+    used = columns_of(pattern, names, fixed)
+    topics = topics_of(table, pattern, used, fixed)
     times_us = instants(table, when, _zone(zone), topics)
     left_out = {when, *used, *exclude, "event_time"}
     wanted = [name for name in names if (name in columns if columns else name not in left_out)]
@@ -199,38 +196,6 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ConfigurationError(f"zone: received {name!r}; expected an IANA name such as Europe/Berlin") from error
-
-
-def _columns_of(template: str, names: Sequence[str], fixed: dict[str, str]) -> list[str]:
-    """The columns that a template uses. Raises ConfigurationError for what is neither column nor known name."""
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise ConfigurationError(f"topic: {template!r} cannot be read ({error})") from error
-    for literal, *_ in parts:
-        if _UNFIT.search(literal.replace("/", "")):
-            raise ConfigurationError(f"topic: {template!r} holds a blank, + or #, which cannot be published to")
-    fields = [field for _, field, *_ in parts if field is not None]
-    for field in fields:
-        if field not in names and field not in fixed:
-            raise ConfigurationError.unknown_value(f"topic {template!r}: name in braces", field, [*names, *fixed])
-    return [field for field in fields if field in names]
-
-
-def _topics(table: Table, template: str, used: Sequence[str], fixed: dict[str, str]) -> list[str]:
-    parts = [(literal, field) for literal, field, *_ in string.Formatter().parse(template)]
-    topics = []
-    for row in table.frame.select(used).iter_rows(named=True) if used else [{}] * table.frame.height:
-        values = {**fixed, **row}
-        topics.append("".join(literal + (topic_level(values[field]) if field else "") for literal, field in parts))
-    return topics
-
-
-def topic_level(value: object) -> str:
-    """A value as one level of a topic: blanks, `/`, `+`, `#` and control characters become `_`, null `unknown`."""
-    if value is None:
-        return "unknown"
-    return _UNFIT.sub("_", str(value).strip()) or "_"
 
 
 def print_progress(sent: int, total: int) -> None:

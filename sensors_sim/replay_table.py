@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,8 @@ Cell = int | float | str | bool | None
 
 NULL_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 EPOCH_NAMES = frozenset({"ts", "time", "timestamp", "epoch", "unixtime", "datetime", "event_time", "eventtime"})
+# 1973 in seconds: below it are years, hours, row numbers and dates without hyphens.
+EPOCH_LEAST = 1e8
 SEPARATORS = ",;\t|"
 _SAMPLE = 200
 
@@ -43,6 +46,8 @@ class Table:
                 return raw if raw - raw == 0 else None
             case None | bool() | int():
                 return raw
+            case Decimal():
+                return float(raw)
             case datetime() | date() | time():
                 return raw.isoformat()
             case _:
@@ -63,13 +68,23 @@ def read_table(path: Path) -> Table:
         raise ConfigurationError(f"{path}: no such file")
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
-            return Table(path, pl.read_parquet(path), frozenset())
-        return _read_csv(path)
+            table = _typed_table(path, pl.read_parquet(path))
+        else:
+            table = _typed_table(path, _read_csv(path))
     except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table: {str(error).splitlines()[0]}") from error
+    if table.frame.is_empty():
+        raise DataError(f"{path}: it has no rows")
+    return table
 
 
-def _read_csv(path: Path) -> Table:
+def _typed_table(path: Path, frame: pl.DataFrame) -> Table:
+    columns = [_typed(column) if column.dtype == pl.String else column for column in frame.get_columns()]
+    mixed = frozenset(column.name for column in columns if column.dtype == pl.String and _mostly_numbers(column))
+    return Table(path, pl.DataFrame(columns), mixed)
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
     with path.open(encoding="utf-8-sig", newline="") as file:
         head = [line for line in (file.readline() for _ in range(2)) if line]
     if len(head) < 2:
@@ -86,19 +101,15 @@ def _read_csv(path: Path) -> Table:
     frame = pl.read_csv(path, has_header=False, skip_rows=1, new_columns=names, separator=separator, infer_schema=False)
     if frame.width != len(names):
         raise DataError(f"{path}: the header names {len(header)} columns, the first row has {len(first)}")
-    if row_name:
-        frame = frame.drop("row name")
-    typed = [_typed(column) for column in frame.get_columns()]
-    mixed = frozenset(column.name for column in typed if column.dtype == pl.String and _mostly_numbers(column))
-    return Table(path, pl.DataFrame(typed), mixed)
+    return frame.drop("row name") if row_name else frame
 
 
 def _typed(column: pl.Series) -> pl.Series:
     frame = column.str.strip_chars().to_frame("cell")
     blank = pl.col("cell").str.to_lowercase().is_in(list(NULL_WORDS))
     text = frame.select(pl.when(~blank).then(pl.col("cell"))).to_series().alias(column.name)
-    if text.str.contains(r"^[+-]?0\d").any():
-        return text  # 0042 is a name, and a number would lose it
+    if _holds_codes(text):
+        return text
     for kind in (pl.Int64(), pl.Float64()):
         numbers = text.cast(kind, strict=False)
         if numbers.null_count() == text.null_count():
@@ -106,9 +117,16 @@ def _typed(column: pl.Series) -> pl.Series:
     return text
 
 
-def _mostly_numbers(column: pl.Series) -> bool:
+def _holds_codes(text: pl.Series) -> bool:
+    """0042 is a name, which it would lose as a number."""
+    return bool(text.str.contains(r"^[+-]?0\d").any())
+
+
+def _mostly_numbers(text: pl.Series) -> bool:
     """A few words among numbers (`T` for a trace of rain) do not make the numbers words."""
-    return column.cast(pl.Float64, strict=False).count() * 2 > column.count()
+    if _holds_codes(text):
+        return False
+    return text.cast(pl.Float64, strict=False).count() * 2 > text.count()
 
 
 def _number(text: str) -> int | float | str:
@@ -146,7 +164,7 @@ def _tells_time(column: pl.Series) -> bool:
     if not sample:
         return False
     if column.dtype.is_numeric():
-        return column.name.strip().lower() in EPOCH_NAMES and all(abs(value) >= 1e8 for value in sample)
+        return column.name.strip().lower() in EPOCH_NAMES and all(abs(value) >= EPOCH_LEAST for value in sample)
     try:
         return all(isinstance(parse_time(value), datetime) for value in sample)
     except ValueError:
@@ -165,6 +183,8 @@ def parse_time(value: object) -> datetime:
             return datetime.combine(value, time())
         case int() | float() if not isinstance(value, bool):
             size = abs(value)
+            if size < EPOCH_LEAST:
+                raise ValueError(f"{value!r} is too small to count from 1970")
             scale = 1 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9
             return datetime.fromtimestamp(value / scale, tz=ZoneInfo("UTC"))
         case str():

@@ -16,6 +16,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+LOOK_SECONDS = 5
 
 
 def default_signals() -> None:
@@ -39,9 +40,11 @@ def die_with(supervisor: int) -> None:
 
 def guard_group(supervisor: int) -> None:
     """Fork a guard that kills this process group once `supervisor` is gone."""
-    handle = os.pidfd_open(supervisor)
+    program = os.getpid()
+    handles = [os.pidfd_open(supervisor), os.pidfd_open(program)]
     if os.fork() != 0:
-        os.close(handle)
+        for handle in handles:
+            os.close(handle)
         return
     # It holds no pipe of the program, or readers of its log would wait for the guard, too.
     null = os.open(os.devnull, os.O_RDWR)
@@ -49,8 +52,26 @@ def guard_group(supervisor: int) -> None:
         os.dup2(null, stream)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    select.select([handle], [], [])
+    ended = select.select(handles, [], [])[0]
+    # What the program has started may go on without it, but not without the supervisor.
+    while handles[0] not in ended and others_in_group():
+        ended = select.select(handles[:1], [], [], LOOK_SECONDS)[0]
     os.killpg(0, signal.SIGKILL)
+
+
+def others_in_group() -> bool:
+    """Whether a living process besides this one is in this process group."""
+    group = os.getpgrp()
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as stat:
+                    state, _, process_group = stat.read().rpartition(b")")[2].split()[:3]
+            except OSError:  # ended in between
+                continue
+            if int(process_group) == group and state != b"Z":
+                return True
+    return False
 
 
 def main(arguments: list[str]) -> None:

@@ -3,21 +3,28 @@
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import FLAGS
+from iot_pipeline.clock import utc_now
+from iot_pipeline.operations.housekeeping import do_chores, find_chores
 from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS
+from iot_pipeline.settings import Settings
 from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS
+
+# Runs in one night; a backlog is worked off in a few.
+MOST_RUNS_FORGOTTEN = 2000
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 minute_chain = dg.define_asset_job(
     "minute_chain",
     selection=dg.AssetSelection.assets(READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS),
     description="Landed messages to readings, statistics and flags, for a range of minutes.",
 )
-minute_statistics = dg.define_asset_job(
-    "minute_statistics",
+late_minutes = dg.define_asset_job(
+    "late_minutes",
     selection=dg.AssetSelection.assets(*MINUTE_ASSETS),
     description="Statistics of minutes that late readings touched.",
 )
-minute_flags = dg.define_asset_job(
-    "minute_flags",
+late_flags = dg.define_asset_job(
+    "late_flags",
     selection=dg.AssetSelection.assets(FLAGS),
     description="Flags of minutes whose look-back holds a minute that changed.",
 )
@@ -26,4 +33,42 @@ day_chain = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*DAY_ASSETS),
     description="Seal days, then hours, days, months and years.",
 )
-JOBS = [minute_chain, minute_statistics, minute_flags, day_chain]
+ASSET_JOBS = [minute_chain, late_minutes, late_flags, day_chain]
+
+
+class HousekeepingConfig(dg.Config):
+    """Launchpad configuration of the housekeeping job."""
+
+    preview: bool = False
+    """Only tell what would be done."""
+
+
+def housekeeping_job(settings: Settings) -> dg.JobDefinition:
+    """Seal minute tables of closed days, delete what is superseded, and forget runs of minutes that are gone.
+
+    Deleting a run erases the status of its partitions, so only runs older than the minute window go.
+    """
+
+    @dg.op
+    def tidy(context: dg.OpExecutionContext, config: HousekeepingConfig) -> None:
+        now = utc_now()
+        chores = find_chores(settings, now)
+        old = context.instance.get_run_ids(
+            filters=dg.RunsFilter(updated_before=settings.first_minute, statuses=ENDED), limit=MOST_RUNS_FORGOTTEN
+        )
+        context.log.info(
+            f"{'would seal' if config.preview else 'sealing'} {len(chores.seal)} days, removing "
+            f"{len(chores.superseded)} superseded files and {len(chores.run_folders)} run folders, "
+            f"forgetting {len(old)} runs before {settings.first_minute:%Y-%m-%d}"
+        )
+        if config.preview:
+            return
+        do_chores(settings, chores, now)
+        for run_id in old:
+            context.instance.delete_run(run_id)
+
+    @dg.job(name="housekeeping", description="Seals, deletes and forgets what is no longer needed; never landing.")
+    def housekeeping() -> None:
+        tidy()
+
+    return housekeeping

@@ -5,6 +5,7 @@ order of dependence: the simulator comes last because what it announces once at 
 is heard only by a collector that is subscribed already.
 """
 
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 import yaml
+from pydantic import SecretStr
 
 from iot_pipeline.clock import day_key
 from iot_pipeline.operations import readiness
@@ -55,13 +57,12 @@ class Plan:
         tools = str(Path(sys.executable).parent)
         return {
             **os.environ,
-            # dbt is found beside this interpreter although no environment was activated.
+            # They run outside the project folder, and without activation of the environment.
             "PATH": os.pathsep.join([tools, os.environ.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
+            **exported(self.settings),
             "IOT_DATA": str(self.paths.root),
-            "IOT_BROKER_URL": self.settings.broker_url,
-            "IOT_DAGSTER_PORT": str(self.settings.dagster_port),
-            "IOT_WEB_PORT": str(self.settings.web_port),
             # Partitions must not move while code servers and run workers come and go.
             "IOT_MINUTE_START": day_key(self.minute_start),
             "IOT_DAGSTER_STORAGE": str(self.paths.dagster),
@@ -70,6 +71,11 @@ class Plan:
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             RUN_ID_VARIABLE: self.run_id,
         }
+
+    @property
+    def working_folder(self) -> Path:
+        """Where every process runs. Not the project: what its `.env` says would win over `environment()`."""
+        return self.paths.state
 
     def write_workspace(self) -> None:
         """Write the workspace file that web server and daemon read."""
@@ -165,3 +171,16 @@ def _module(name: str) -> tuple[str, ...]:
 def _tool(name: str) -> str:
     """A console script of the environment that this interpreter belongs to."""
     return str(Path(sys.executable).with_name(name))
+
+
+def exported(settings: Settings) -> dict[str, str]:
+    """Environment variables that give another process the settings that were set, `.env` included."""
+    variables: dict[str, str] = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if value is not None:
+            text = json.dumps(value) if isinstance(value, tuple) else str(value)
+            variables[f"IOT_{name.upper()}"] = text
+    return variables

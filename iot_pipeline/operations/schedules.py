@@ -107,6 +107,18 @@ def repair_days_schedule(settings: Settings, *, job: AssetJob, assets: Sequence[
     return repair_days
 
 
+def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Once a night, after the day chain."""
+    return dg.ScheduleDefinition(
+        name="housekeeping_nightly",
+        job=job,
+        cron_schedule="10 1 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Seals, deletes and forgets what is no longer needed; never landing.",
+    )
+
+
 def missing_minutes(
     instance: dg.DagsterInstance,
     assets: Iterable[dg.AssetKey],

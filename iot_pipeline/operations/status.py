@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-import polars as pl
 from pydantic import AwareDatetime, BaseModel
 
-from iot_pipeline.clock import MINUTE, floor_minute, utc_now
+from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, utc_now
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, read_heartbeats
 from iot_pipeline.operations.ports import answers
 from iot_pipeline.operations.runstate import ProcessReport, attached, read_report
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.readings.schema import INTAKE_SCHEMA
 from iot_pipeline.settings import Settings
 from iot_pipeline.trees import MinuteTree
 
@@ -27,9 +27,7 @@ LANDING_LATE = timedelta(seconds=30)
 # In the normal course a minute is built within a minute or two of its close.
 BUILD_LATE = timedelta(minutes=5)
 
-INTAKE_COUNTS = {
-    name: pl.Int64() for name in ("messages", "decoded", "duplicates", "no_reading", "quarantined", "readings")
-}
+COUNTS = ("messages", "decoded", "duplicates", "no_reading", "quarantined", "readings")
 
 
 class Freshness(StrEnum):
@@ -139,14 +137,15 @@ def gather(settings: Settings) -> Status:
 
 
 def newest_minute(root: Path) -> datetime | None:
-    """The newest minute of a `MinuteTree` that has a file, without opening any."""
+    """The newest minute of a `MinuteTree` that has rows, by the names of its files; of a sealed day the last."""
     tree = MinuteTree(root, {})
     for day in sorted(tree.open.glob("dt=*"), reverse=True):
         for minute in sorted(day.glob("hm=*"), reverse=True):
             instant = datetime.strptime(f"{day.name}{minute.name} +0000", "dt=%Y-%m-%dhm=%H%M %z")
             if tree.file(instant).exists():
                 return instant
-    return None
+    sealed = tree.sealed.days()
+    return day_start(sealed[-1]) + DAY - MINUTE if sealed else None
 
 
 def _collector(beat: CollectorHeartbeat, now: datetime) -> Collector:
@@ -156,8 +155,8 @@ def _collector(beat: CollectorHeartbeat, now: datetime) -> Collector:
 
 def _today(paths: DataPaths, now: datetime) -> Today:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    account = MinuteTree(paths.intake, INTAKE_COUNTS).read(midnight, now)
-    return Today(minutes=account.height, **{name: int(account[name].sum()) for name in INTAKE_COUNTS})
+    account = MinuteTree(paths.intake, INTAKE_SCHEMA).read(midnight, now)
+    return Today(minutes=account.height, **{name: int(account[name].sum()) for name in COUNTS})
 
 
 def _landing(beats: list[CollectorHeartbeat], now: datetime) -> Stage:

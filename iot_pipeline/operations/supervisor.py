@@ -30,7 +30,6 @@ from iot_pipeline.errors import IotError
 from iot_pipeline.operations.process_log import LOG_BACKUPS, LOG_BYTES, ProcessLog
 from iot_pipeline.operations.process_spec import ProcessSpec, exec_command
 from iot_pipeline.operations.runstate import RUN_ID_VARIABLE, ProcessReport, leftovers
-from iot_pipeline.paths import PROJECT_ROOT
 
 CHECK_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 0.5
@@ -62,11 +61,13 @@ class Supervisor:
         self,
         *,
         environment: Mapping[str, str],
+        folder: Path,
         logs: Path,
         tell: Callable[[str], None],
         changed: Callable[[Sequence[ProcessReport]], None],
     ) -> None:
         self._environment = dict(environment)
+        self._folder = folder
         self._logs = logs
         self._tell = tell
         self._changed = changed
@@ -97,7 +98,7 @@ class Supervisor:
             shlex.quote(sys.executable),
             args=exec_command(spec, os.getpid())[1:],
             env=self._environment,
-            working_dir=str(PROJECT_ROOT),
+            working_dir=str(self._folder),
             stdout_stream={"stream": log},
             stderr_stream={"stream": log},
             graceful_timeout=spec.grace_seconds,

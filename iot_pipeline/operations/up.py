@@ -26,6 +26,8 @@ from iot_pipeline.operations.supervisor import ProcessFailed, Supervisor
 from iot_pipeline.settings import Settings, load_settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# One stop can arrive twice, by way of `make` and of the terminal; a person takes longer to lose patience.
+IMPATIENT_SECONDS = 1.0
 # From the close of a minute to its statistics: sensor interval, queue, start of a run, dbt.
 EXPECTED_BUILD = timedelta(seconds=60)
 
@@ -99,6 +101,7 @@ class _Session:
         self._options = options
         self._began = time.monotonic()
         self._stop = asyncio.Event()
+        self._stop_asked = self._began
         self._report = UpReport(
             run_id=plan.run_id,
             pid=os.getpid(),
@@ -108,7 +111,11 @@ class _Session:
             dagster_url=plan.dagster_url if plan.dagster else None,
         )
         self._supervisor = Supervisor(
-            environment=plan.environment(), logs=plan.paths.logs, tell=self._tell, changed=self._changed
+            environment=plan.environment(),
+            folder=plan.working_folder,
+            logs=plan.paths.logs,
+            tell=self._tell,
+            changed=self._changed,
         )
 
     async def run(self) -> int:
@@ -155,7 +162,7 @@ class _Session:
         return True
 
     async def _shut_down(self) -> None:
-        self._stop.set()  # from here on, a signal kills
+        self._stop.set()  # from here on, a signal means impatience
         began = time.monotonic()
         self._tell("stopping")
         await self._supervisor.stop()
@@ -169,9 +176,11 @@ class _Session:
             loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if self._stop.is_set():
+        if not self._stop.is_set():
+            self._stop.set()
+            self._stop_asked = time.monotonic()
+        elif time.monotonic() - self._stop_asked > IMPATIENT_SECONDS:
             self._supervisor.kill()
-        self._stop.set()
 
     def _changed(self, processes: Sequence[ProcessReport]) -> None:
         self._report = self._report.model_copy(update={"processes": list(processes)})
@@ -196,8 +205,7 @@ def welcome(plan: Plan, *, seconds: float) -> str:
     if plan.simulator:
         lines.append(f"  now        messages land:      iot status{where}")
     if plan.dagster:
-        # The first minute that is collected whole begins with the next one.
-        built = floor_minute(now) + 2 * MINUTE + plan.settings.intake_delay + EXPECTED_BUILD
+        built = floor_minute(now) + MINUTE + plan.settings.intake_delay + EXPECTED_BUILD
         lines.append(
             f"  {built:%H:%M} UTC  first statistics:   "
             f'iot sql{where} "SELECT * FROM device_minute ORDER BY minute DESC LIMIT 10"'

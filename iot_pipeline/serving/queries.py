@@ -127,7 +127,8 @@ def _frame(result: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         f"#{index}{'::VARCHAR' if str(kind) == 'INTERVAL' else ''} AS {_identifier(name)}"
         for index, (name, kind) in enumerate(zip(result.columns, result.types, strict=True), start=1)
     ]
-    return result.project(", ".join(columns)).pl()
+    frame: pl.DataFrame = result.project(", ".join(columns)).pl()
+    return frame
 
 
 def _identifier(name: str) -> str:

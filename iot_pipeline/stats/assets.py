@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtProject, dbt_assets
+from dagster_dbt import dbt_assets
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.partitions import (
@@ -22,53 +22,41 @@ from iot_pipeline.partitions import (
     minute_partitions,
     minute_window,
 )
-from iot_pipeline.paths import DBT_PROJECT
 from iot_pipeline.readings.assets import READINGS
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.build import BuildReport, build_days, build_minutes_stats
-from iot_pipeline.stats.dbt_build import DbtEvent, prepare_manifest
-from iot_pipeline.stats.resources import DAY_FRESHNESS, DagsterEvent, ModelTranslator, dagster_events
+from iot_pipeline.stats.dbt_build import DbtEvent
+from iot_pipeline.stats.resources import DAY_FRESHNESS, DagsterEvent, ModelTranslator, dagster_events, load_models
 from iot_pipeline.stats.sealing import days_between, seal_day
 
 READINGS_DAY = dg.AssetKey("readings_day")
 MINUTE_ASSETS = [dg.AssetKey("device_minute"), dg.AssetKey("dim_device")]
 DAY_MARTS = [dg.AssetKey(name) for name in ("device_hour", "device_day", "device_month", "device_year")]
 DAY_ASSETS = [READINGS_DAY, *DAY_MARTS]
-# dbt's own results; the rest of its log is in the run's compute log.
-RESULTS = frozenset({"LogModelResult", "LogTestResult"})
 
 
 def minute_assets(settings: Settings) -> dg.AssetsDefinition:
     """`device_minute` and `dim_device`, by event minute."""
-    manifest_path = prepare_manifest(settings.paths)
-    manifest: Mapping[str, Any] = json.loads(manifest_path.read_bytes())
-    project = DbtProject(DBT_PROJECT)
+    models = load_models(settings.paths)
     translator = ModelTranslator(readings=READINGS)
 
     @dbt_assets(
-        name="minute_statistics",
-        manifest=manifest,
+        name="build_minute_models",
+        manifest=models.manifest,
         select="tag:minute",
-        project=project,
+        project=models.project,
         dagster_dbt_translator=translator,
         partitions_def=minute_partitions(settings),
         backfill_policy=minute_backfill(settings),
         pool=MINUTE_POOL,
     )
-    def minute_statistics(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
+    def build_minute_models(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
         events: list[DbtEvent] = []
         report = build_minutes_stats(settings, *minute_window(context), context.run.run_id, on_event=events.append)
         _describe_partitions(context, report)
-        yield from dagster_events(
-            events,
-            manifest=manifest,
-            manifest_path=manifest_path,
-            project=project,
-            translator=translator,
-            context=context,
-        )
+        yield from dagster_events(events, models=models, translator=translator, context=context)
 
-    return minute_statistics
+    return build_minute_models
 
 
 def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
@@ -108,35 +96,26 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
 
 def day_assets(settings: Settings) -> dg.AssetsDefinition:
     """`device_hour`, `device_day` and the months and years that hold the day."""
-    manifest_path = prepare_manifest(settings.paths)
-    manifest: Mapping[str, Any] = json.loads(manifest_path.read_bytes())
-    project = DbtProject(DBT_PROJECT)
+    models = load_models(settings.paths)
     translator = ModelTranslator(readings=READINGS_DAY)
 
     @dbt_assets(
-        name="day_statistics",
-        manifest=manifest,
+        name="build_day_models",
+        manifest=models.manifest,
         select="tag:day",
-        project=project,
+        project=models.project,
         dagster_dbt_translator=translator,
         partitions_def=day_partitions(settings),
         backfill_policy=day_backfill(),
         pool=DAY_POOL,
     )
-    def day_statistics(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
+    def build_day_models(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
         events: list[DbtEvent] = []
         report = build_days(settings, *day_window(context), context.run.run_id, on_event=events.append)
         _describe_partitions(context, report)
-        yield from dagster_events(
-            events,
-            manifest=manifest,
-            manifest_path=manifest_path,
-            project=project,
-            translator=translator,
-            context=context,
-        )
+        yield from dagster_events(events, models=models, translator=translator, context=context)
 
-    return day_statistics
+    return build_day_models
 
 
 def _minutes_of_a_day() -> dg.TimeWindowPartitionMapping:

@@ -91,7 +91,7 @@ def build_minutes_stats(
         with engine(settings.paths, database) as connection:
             make_minute_sources(connection, settings, inputs, first, last)
         outcome = run_dbt(
-            settings.paths, database=database, select="tag:staging tag:minute", first=first, end=last + MINUTE, on_event=on_event
+            settings.paths, database=database, select="+tag:minute", first=first, end=last + MINUTE, on_event=on_event
         )
         _refuse_failures(outcome, name, folder)
         with engine(settings.paths, database, read_only=True) as connection:
@@ -145,7 +145,7 @@ def _build_chunk(
         outcome = run_dbt(
             settings.paths,
             database=database,
-            select="tag:staging tag:day",
+            select="+tag:day",
             first=day_start(days[0]),
             end=day_start(days[-1]) + DAY,
             on_event=on_event,

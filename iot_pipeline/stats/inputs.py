@@ -17,23 +17,36 @@ from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
 from iot_pipeline.readings.store import event_day_files, event_minute_files, landed_of, open_root
 from iot_pipeline.stats.relations import sealed_readings
 
+# Beside the sealed readings of a day: what they were made of, and the copies that were left out. A copy counts
+# again when the landing minute that told it first is decoded anew and tells it no more.
 INPUTS_FILE = "inputs.json"
+COPIES_FILE = "copies.parquet"
 Stamp = list[int]
 
 SORTED_READINGS = "device_id, metric, event_ts, unit"
 COLUMNS = ", ".join(READING_SCHEMA)
 # Two landing minutes never hold the same receive time, and within one each identity is unique.
-FIRST_COPY = f"row_number() over (partition by {', '.join(IDENTITY)} order by received_at, message_id) = 1"
+COPY_NUMBER = f"row_number() over (partition by {', '.join(IDENTITY)} order by received_at, message_id)"
+FIRST_COPY = f"{COPY_NUMBER} = 1"
 
 
 @dataclass(frozen=True, slots=True)
 class DayInput:
-    """Files with the readings of one event day, or of the part [start, end) of it (UTC)."""
+    """Files with the readings of one event day, or of the part [start, end) of it (UTC).
+
+    Attributes:
+        start: begin of the part.
+        end: end of the part, not included.
+        open: open files that the sealed version does not hold as they are now.
+        sealed: files of the sealed version.
+        copies: repeated readings that the sealed version left out.
+    """
 
     start: datetime
     end: datetime
     open: Sequence[Path]
     sealed: Sequence[Path]
+    copies: Sequence[Path] = ()
 
     @property
     def settled(self) -> bool:
@@ -43,10 +56,8 @@ class DayInput:
 
 def day_input_files(paths: DataPaths, day: date) -> DayInput:
     """The files of a whole event day, sealed or not, with what came after it was sealed."""
-    start = day_start(day)
-    return _without_sealed(
-        paths, day, DayInput(start, start + DAY, event_day_files(paths, day), sealed_readings(paths).files(day))
-    )
+    version = sealed_readings(paths).current(day)
+    return _input(day_start(day), day_start(day) + DAY, version, event_day_files(paths, day))
 
 
 def minute_input_files(paths: DataPaths, first: datetime, last: datetime) -> list[DayInput]:
@@ -55,12 +66,23 @@ def minute_input_files(paths: DataPaths, first: datetime, last: datetime) -> lis
     for day in _days(first, last):
         start = max(first, day_start(day))
         end = min(last + MINUTE, day_start(day) + DAY)
+        # The version before the open files: what is deleted in between is in that version.
+        version = sealed_readings(paths).current(day)
         # Readings that were older than the minute window when they came are filed by day.
         by_day = sorted((day_folder(open_root(paths), day) / "hm=day").glob("landed-*.parquet"))
         by_minute = event_minute_files(paths, minutes_between(start, end - MINUTE))
-        found = DayInput(start, end, [*by_minute, *by_day], sealed_readings(paths).files(day))
-        inputs.append(_without_sealed(paths, day, found))
+        inputs.append(_input(start, end, version, [*by_minute, *by_day]))
     return inputs
+
+
+def _input(start: datetime, end: datetime, version: Path | None, opened: Iterable[Path]) -> DayInput:
+    """Leave out open files that the sealed version holds as they are: they wait for deletion only."""
+    if version is None:
+        return DayInput(start, end, list(opened), [])
+    known = sealed_inputs(version)
+    fresh = [path for path in opened if (seen := stamp(path)) is not None and seen != known.get(input_name(path))]
+    copies = [path] if (path := version / COPIES_FILE).exists() else []
+    return DayInput(start, end, fresh, sorted(version.glob("part-*.parquet")), copies)
 
 
 def readings_sql(inputs: Iterable[DayInput], intake_delay: timedelta) -> str:
@@ -87,12 +109,10 @@ def input_name(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def sealed_inputs(paths: DataPaths, day: date) -> dict[str, Stamp]:
-    """The open files that the sealed version of `day` was made of, as they were then."""
-    version = sealed_readings(paths).current(day)
-    if version is None or not (version / INPUTS_FILE).exists():
-        return {}
-    return msgspec.json.decode((version / INPUTS_FILE).read_bytes(), type=dict[str, Stamp])
+def sealed_inputs(version: Path) -> dict[str, Stamp]:
+    """The open files that the sealed version in folder `version` was made of, as they were then."""
+    path = version / INPUTS_FILE
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Stamp]) if path.exists() else {}
 
 
 def file_list(files: Iterable[Path]) -> str:
@@ -110,40 +130,41 @@ def instant(value: datetime) -> str:
     return f"timestamptz {quoted(value.isoformat())}"
 
 
-def _day_sql(found: DayInput, intake_delay: timedelta) -> str:
-    within = f"event_ts >= {instant(found.start)} and event_ts < {instant(found.end)}"
-    sealed = f"select {COLUMNS} from read_parquet({file_list(found.sealed)}, hive_partitioning = false) where {within}"
-    opened = f"select {COLUMNS} from read_parquet({file_list(found.open)}, hive_partitioning = false) where {within}"
-    if not found.open:
-        return f"({sealed})" if found.sealed else ""
+def all_copies_sql(found: DayInput, intake_delay: timedelta) -> str:
+    """A query for the readings of a day as they were told, each time they were told."""
+    opened = _files_sql(found.open, found)
     if not found.sealed:
-        return f"(select * from ({opened}) qualify {FIRST_COPY})"
+        return opened
     replaced = ", ".join(
         f"({quoted(path.parent.name.removeprefix('hm='))}, {instant(landed_of(path))})" for path in found.open
     )
     landed = f"date_trunc('minute', received_at - interval '{intake_delay.total_seconds():.0f} seconds')"
-    return f"""(
-        with replaced (hm, landed) as (values {replaced}),
-        kept as (
-            select {COLUMNS} from ({sealed}) as of_day
-            anti join replaced as by_minute
-                on by_minute.landed = {landed} and by_minute.hm = strftime(event_ts, '%H%M')
-            anti join replaced as by_day on by_day.landed = {landed} and by_day.hm = 'day'
-        )
-        select * from ({opened} union all select * from kept) qualify {FIRST_COPY})"""
+    return f"""
+        with replaced (hm, landed) as (values {replaced})
+        {opened} union all
+        select {COLUMNS} from ({_files_sql([*found.sealed, *found.copies], found)}) as of_day
+        anti join replaced as by_minute
+            on by_minute.landed = {landed} and by_minute.hm = strftime(event_ts, '%H%M')
+        anti join replaced as by_day on by_day.landed = {landed} and by_day.hm = 'day'"""
+
+
+def _day_sql(found: DayInput, intake_delay: timedelta) -> str:
+    if found.open:
+        return f"(select * from ({all_copies_sql(found, intake_delay)}) qualify {FIRST_COPY})"
+    return f"({_files_sql(found.sealed, found)})" if found.sealed else ""
+
+
+def _files_sql(files: Iterable[Path], within: DayInput) -> str:
+    return (
+        f"select {COLUMNS} from read_parquet({file_list(files)}, hive_partitioning = false) "
+        f"where event_ts >= {instant(within.start)} and event_ts < {instant(within.end)}"
+    )
 
 
 def _nothing() -> str:
     types = {"event_ts": "timestamptz", "received_at": "timestamptz", "value": "double"}
     columns = ", ".join(f"cast(null as {types.get(name, 'varchar')}) as {name}" for name in READING_SCHEMA)
     return f"(select {columns} where false)"
-
-
-def _without_sealed(paths: DataPaths, day: date, found: DayInput) -> DayInput:
-    """Leave out open files that the sealed version holds as they are: they wait for deletion only."""
-    known = sealed_inputs(paths, day)
-    fresh = [path for path in found.open if known.get(input_name(path)) != stamp(path)]
-    return DayInput(found.start, found.end, fresh, found.sealed)
 
 
 def _days(first: datetime, last: datetime) -> list[date]:

@@ -3,8 +3,11 @@
 Running dbt is `dbt_build.py`, which knows nothing of Dagster.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,10 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtP
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from iot_pipeline.files import write_bytes
+from iot_pipeline.paths import DBT_PROJECT, DataPaths
 from iot_pipeline.readings.assets import DEVICES
+from iot_pipeline.stats.dbt_build import prepare_manifest
+from iot_pipeline.stats.warehouse import publish_catalog
 
 # dbt's manifest and log lines: parsed JSON, whose shape is dbt's.
 Manifest = Mapping[str, Any]
@@ -24,6 +30,26 @@ DagsterEvent = dg.Output[None] | dg.AssetMaterialization | dg.AssetObservation |
 MINUTE_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=5), fail_window=timedelta(minutes=15))
 DAY_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=26))
 LINEAGE = "dagster/column_lineage"
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The dbt project as Dagster sees it: `manifest` is the parsed content of the file at `path`."""
+
+    path: Path
+    manifest: Manifest
+    project: DbtProject
+
+
+@cache
+def load_models(paths: DataPaths) -> Models:
+    """Parse the models if they changed, and publish the catalog of views that people open.
+
+    Every process that loads the definitions passes here once, so both are there before the first run.
+    """
+    path = prepare_manifest(paths)
+    publish_catalog(paths)
+    return Models(path, json.loads(path.read_bytes()), DbtProject(DBT_PROJECT))
 
 
 class ModelTranslator(DagsterDbtTranslator):
@@ -58,9 +84,7 @@ class ModelTranslator(DagsterDbtTranslator):
 def dagster_events(
     events: Iterable[DbtEvent],
     *,
-    manifest: Manifest,
-    manifest_path: Path,
-    project: DbtProject,
+    models: Models,
     translator: ModelTranslator,
     context: dg.AssetExecutionContext,
 ) -> Iterator[DagsterEvent]:
@@ -69,14 +93,14 @@ def dagster_events(
     Column lineage is worked out from the compiled SQL once for each version of the models and kept
     beside the manifest: a run that makes one minute should not parse SQL.
     """
-    lineage = ColumnLineage(manifest_path)
+    lineage = ColumnLineage(models.path)
     selected = {key.to_python_identifier() for key in context.selected_asset_keys}
     for event in events:
         unique_id = event["data"].get("node_info", {}).get("unique_id", "")
-        history = {} if lineage.known(unique_id) else _declared_columns(manifest, unique_id)
+        history = {} if lineage.known(unique_id) else _declared_columns(models.manifest, unique_id)
         message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata=history)
         for made in message.to_default_asset_events(
-            manifest, translator, context, target_path=manifest_path.parent, project=project
+            models.manifest, translator, context, target_path=models.path.parent, project=models.project
         ):
             if isinstance(made, dg.AssetObservation):
                 continue  # a test of a staging view: it passed, or nothing would have been published

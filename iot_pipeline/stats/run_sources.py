@@ -39,14 +39,14 @@ def make_minute_sources(
     first: datetime,
     last: datetime,
 ) -> None:
-    """`raw.readings` of `inputs`, `raw.devices` seen in the minutes, `history.dim_device`."""
+    """`raw.readings` of `inputs`, `raw.devices` seen in the minutes, `history.published_dim_device`."""
     _schemas(connection)
     _readings(connection, settings, inputs)
     devices = minute_trees(settings.paths)["devices"].read(first, last)
     connection.register("seen", devices.to_arrow())
     connection.execute("create table raw.devices as select * from seen")
     connection.unregister("seen")
-    _view(connection, "history.dim_device", DIM_DEVICE_SCHEMA, [dim_device_file(settings.paths)])
+    _view(connection, "history.published_dim_device", DIM_DEVICE_SCHEMA, [dim_device_file(settings.paths)])
 
 
 def make_day_sources(
@@ -70,7 +70,7 @@ def make_day_sources(
     ]
     for name, partitions in (("device_day", other_days), ("device_month", other_months)):
         files = [published_file(settings.paths, name, partition) for partition in partitions]
-        _view(connection, f"history.{name}", models[name].schema, files)
+        _view(connection, f"history.published_{name}", models[name].schema, files)
 
 
 def reading_rows(inputs: Iterable[DayInput]) -> int:

@@ -23,9 +23,12 @@ from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.store import event_day_files
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.inputs import (
+    COPIES_FILE,
+    COPY_NUMBER,
     INPUTS_FILE,
     SORTED_READINGS,
     DayInput,
+    all_copies_sql,
     day_input_files,
     input_name,
     quoted,
@@ -35,6 +38,7 @@ from iot_pipeline.stats.inputs import (
 )
 from iot_pipeline.stats.relations import minute_trees, sealed_readings
 from iot_pipeline.stats.session import engine
+from iot_pipeline.trees import version_time
 
 log = structlog.get_logger(__name__)
 
@@ -139,10 +143,10 @@ def remove_superseded(paths: DataPaths, *, now: datetime, grace: timedelta = GRA
 def _settled_files(paths: DataPaths, now: datetime, grace: timedelta) -> Iterator[tuple[Path, list[int]]]:
     days = sealed_readings(paths)
     for day in days.days():
-        since = days.sealed_since(day)
-        if since is None or since + grace > now:
+        version = days.current(day)
+        if version is None or version_time(version) + grace > now:
             continue
-        known = sealed_inputs(paths, day)
+        known = sealed_inputs(version)
         for path in event_day_files(paths, day):
             seen = known.get(input_name(path))
             if seen is not None and seen == stamp(path):
@@ -163,20 +167,25 @@ def _remove_unchanged(path: Path, seen: list[int]) -> bool:
 
 
 def _write_version(settings: Settings, day: date, found: DayInput, stamps: Mapping[str, list[int]]) -> None:
-    query = readings_sql([found], settings.intake_delay)
+    query, copies = readings_sql([found], settings.intake_delay), all_copies_sql(found, settings.intake_delay)
     with sealed_readings(settings.paths).publishing(day) as building, engine(settings.paths) as connection:
-        target = quoted(str(building / "part-000.parquet"))
         try:
-            connection.execute(
-                f"copy (from {query} order by {SORTED_READINGS}) to {target} "
-                f"(format parquet, compression zstd, row_group_size {ROW_GROUP})"
-            )
+            kept = _copy(connection, f"from {query} order by {SORTED_READINGS}", building / "part-000.parquet")
+            [[told]] = connection.execute(f"select count(*) from ({copies})").fetchall()
+            if told > kept:
+                _copy(connection, f"from ({copies}) qualify {COPY_NUMBER} > 1", building / COPIES_FILE)
         except duckdb.Error as error:
             raise DataError(
                 f"readings of {day_key(day)} cannot be sealed: {error}. The day is as it was before; "
                 "rebuild the landing minute of the file named, then seal the day again."
             ) from error
         (building / INPUTS_FILE).write_bytes(msgspec.json.encode(stamps))
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
+    options = f"format parquet, compression zstd, row_group_size {ROW_GROUP}, use_tmp_file false"
+    [[rows]] = connection.execute(f"copy ({query}) to {quoted(str(target))} ({options})").fetchall()
+    return int(rows)
 
 
 def _rows(path: Path) -> int:

@@ -25,6 +25,7 @@ class World:
         self.run_id = folder.name + str(os.getpid())
         self.supervisor = Supervisor(
             environment={**os.environ, RUN_ID_VARIABLE: self.run_id},
+            folder=folder,
             logs=folder,
             tell=self.told.append,
             changed=self.changed,
@@ -168,3 +169,31 @@ def test_an_inherited_ignored_interrupt_is_not_passed_on(tmp_path: Path) -> None
         asyncio.run(scenario())
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_a_dead_process_started_lives_until_the_end(tmp_path: Path) -> None:
+    """A run goes on while its code server is started again; the guard goes when nothing is left to guard."""
+    started = tmp_path / "grandchild.pid"
+    code = (
+        f"if not os.path.exists({str(started)!r}):\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
+        f"    pathlib.Path({str(started)!r}).write_text(str(child.pid))\n"
+        "signal.pause()"
+    )
+
+    async def scenario() -> None:
+        world = World(tmp_path)
+        await world.supervisor.open()
+        await world.supervisor.start(python("parent", code, tmp_path, children=True))
+        while not started.exists() or not started.read_text():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        grandchild = int(started.read_text())
+        pid = world.reports["parent"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await world.until("parent", "running", restarts=1)
+        assert grandchild in {process.pid for process in leftovers(world.run_id)}
+        await world.supervisor.stop()
+        assert leftovers(world.run_id) == []
+
+    asyncio.run(scenario())

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.settings import Settings
+from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.dbt_build import prepare_manifest
 
 
@@ -16,7 +16,7 @@ def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, parsed_project: Path) -> Settings:
-    settings = Settings(data=tmp_path / "data", _env_file=None)
+    settings = load_settings(data=tmp_path / "data")
     kept = settings.paths.tmp / "dbt"
     kept.mkdir(parents=True)
     for path in parsed_project.glob("manifest.*"):

@@ -23,7 +23,7 @@ def test_unit_tests_of_the_models_pass(settings: Settings, tmp_path: Path, kind:
         else:
             make_day_sources(connection, settings, [day_input_files(settings.paths, TEN.date())], [TEN.date()])
     outcome = run_dbt(
-        settings.paths, database=database, select=f"tag:{kind}", first=TEN, end=TEN + MINUTE, unit_tests=True
+        settings.paths, database=database, select=f"+tag:{kind}", first=TEN, end=TEN + MINUTE, unit_tests=True
     )
     unit_tests = [node for node in outcome.nodes if node.unique_id.startswith("unit_test.")]
     assert not outcome.failures, outcome.messages

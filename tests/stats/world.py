@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
@@ -67,5 +68,5 @@ def file_readings(settings: Settings, rows: Sequence[Row], *, by_day: bool = Fal
     for (event, landed), found in places.items():
         folder = minute_folder(open_root(settings.paths), event)
         grouped.setdefault((str(folder.parent / "hm=day" if by_day else folder), landed), []).extend(found)
-    for (folder, landed), found in grouped.items():
-        write_parquet(frame(found), open_root(settings.paths) / folder / landed_name(landed))
+    for (place, landed), found in grouped.items():
+        write_parquet(frame(found), Path(place) / landed_name(landed))

@@ -3,7 +3,7 @@ with built_days as (
 ),
 
 published_days as (
-    select * from {{ source('history', 'device_day') }}
+    select * from {{ source('history', 'published_device_day') }}
 ),
 
 all_days as (

@@ -3,7 +3,7 @@ with built_months as (
 ),
 
 published_months as (
-    select * from {{ source('history', 'device_month') }}
+    select * from {{ source('history', 'published_device_month') }}
 ),
 
 all_months as (

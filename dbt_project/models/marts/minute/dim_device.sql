@@ -7,7 +7,7 @@ with sightings as (
 ),
 
 published as (
-    select * from {{ source('history', 'dim_device') }}
+    select * from {{ source('history', 'published_dim_device') }}
 ),
 
 told_attributes as (

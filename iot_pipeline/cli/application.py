@@ -1,0 +1,61 @@
+"""The `iot` application object and what its commands share: options, settings, stopping on signals."""
+
+# ruff: noqa: PLC0415 -- late imports keep `iot --help` quick
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from iot_pipeline.settings import Settings
+
+app = typer.Typer(
+    name="iot",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data folder. [default: IOT_DATA, or ./data of the project]"),
+]
+BrokerOption = Annotated[
+    str | None, typer.Option("--broker-url", metavar="URL", help="mqtt://host[:port] or mqtts://host[:port].")
+]
+DagsterPortOption = Annotated[
+    int | None,
+    typer.Option("--dagster-port", metavar="N", min=1, max=65535, help="Port of the Dagster UI. [default: 3000]"),
+]
+
+
+def settings_with(**options: object) -> "Settings":
+    """Settings, with the options that were given; logs go to standard error from here on.
+
+    Raises:
+        SettingsError: a setting or an option cannot be used.
+    """
+    import structlog
+
+    from iot_pipeline.settings import load_settings
+
+    # Standard output is for results: `iot sql ... > file` must hold nothing else.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    return load_settings(**{name: value for name, value in options.items() if value is not None})
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    yield stop

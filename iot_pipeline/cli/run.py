@@ -1,0 +1,196 @@
+"""Commands that run the product or a part of it, until Ctrl-C or until they are done."""
+
+# ruff: noqa: D301 -- \b tells the help to keep the lines of the examples as they are
+# ruff: noqa: PLC0415 -- late imports keep `iot --help` quick
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iot_pipeline.cli.application import (
+    BrokerOption,
+    DagsterPortOption,
+    DataOption,
+    app,
+    settings_with,
+    stop_on_signals,
+)
+from iot_pipeline.errors import ConfigurationError
+
+
+@app.command()
+def up(
+    *,
+    data: DataOption = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--for", metavar="SECONDS", min=0, help="Stop by itself this long after everything is ready."),
+    ] = None,
+    no_simulator: Annotated[bool, typer.Option("--no-simulator", help="Without the five simulated fleets.")] = False,
+    broker_url: BrokerOption = None,
+    broker_port: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=65535, help="Port of the embedded broker. [default: 1883 or a free one]"),
+    ] = None,
+    dagster_port: DagsterPortOption = None,
+    web_port: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the live pages and the API.")
+    ] = None,
+    no_dagster: Annotated[
+        bool, typer.Option("--no-dagster", help="Only land messages: no web UI, no statistics.")
+    ] = False,
+) -> None:
+    """Run everything until Ctrl-C.
+
+    That is an embedded broker, the collector, five simulated fleets and Dagster. What dies is started again.
+    With --broker-url no broker is started. Two instances need folders and ports of their own.
+
+    \b
+    Examples:
+      iot up
+      iot up --for 180
+      iot up --broker-url mqtt://broker.example:1883 --no-simulator
+      iot up --data /tmp/second --dagster-port 3001 --web-port 8081
+    """
+    from iot_pipeline.operations.up import UpOptions
+    from iot_pipeline.operations.up import up as run
+
+    if broker_url is not None and broker_port is not None:
+        raise ConfigurationError("--broker-port is the embedded broker's; with --broker-url there is none")
+    settings = settings_with(data=data, broker_url=broker_url, dagster_port=dagster_port, web_port=web_port)
+    options = UpOptions(seconds=seconds, simulator=not no_simulator, dagster=not no_dagster, broker_port=broker_port)
+    raise typer.Exit(run(settings, options))
+
+
+@app.command()
+def collect(*, data: DataOption = None, broker_url: BrokerOption = None) -> None:
+    """Run only the collector, until Ctrl-C.
+
+    It subscribes at the broker and lands what arrives; a broker that is away is waited for.
+
+    \b
+    Examples:
+      iot collect --broker-url mqtt://broker.example:1883
+      IOT_TOPICS='["factory/#"]' iot collect
+    """
+    from iot_pipeline.sources.collector import run_collector
+
+    with stop_on_signals() as stop:
+        run_collector(settings_with(data=data, broker_url=broker_url), stop=stop)
+
+
+@app.command()
+def simulate(
+    *,
+    data: DataOption = None,
+    broker_url: BrokerOption = None,
+    fleets: Annotated[str | None, typer.Option(metavar="NAMES", help="Comma-separated. [default: all five]")] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal values at equal instants.")] = 0,
+    rate_factor: Annotated[float, typer.Option(min=0.001, help="Multiplies how many messages are sent.")] = 1.0,
+    faults: Annotated[bool, typer.Option(help="Inject faults and write truth labels.")] = True,
+    users: Annotated[int | None, typer.Option(min=1, help="Customers of the utility fleet.")] = None,
+) -> None:
+    """Run only simulated fleets, until Ctrl-C.
+
+    They publish to the broker of the `iot up` that runs on the data folder, or to any other.
+
+    \b
+    Examples:
+      iot simulate
+      iot simulate --fleets weather,ice_plant --no-faults
+      iot simulate --fleets utility --users 10000 --broker-url mqtt://broker.example:1883
+    """
+    from iot_pipeline.operations.runstate import attached
+    from sensors_sim.registry import FLEETS
+    from sensors_sim.run import run_simulator
+
+    names = [name.strip() for name in fleets.split(",")] if fleets else list(FLEETS)
+    settings = attached(settings_with(data=data, broker_url=broker_url))
+    with stop_on_signals() as stop:
+        run_simulator(settings, fleets=names, seed=seed, faults=faults, rate_factor=rate_factor, users=users, stop=stop)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, one event a row.")],
+    *,
+    data: DataOption = None,
+    broker_url: BrokerOption = None,
+    topic: Annotated[str, typer.Option(help="Template; {name} is a column.")] = "replay/{dataset}/{device}",
+    device: Annotated[str, typer.Option(help="Template for {device}; {stem} is the file's name.")] = "{stem}",
+    dataset: Annotated[str | None, typer.Option(help="For {dataset}. [default: the file's name]")] = None,
+    speed: Annotated[float, typer.Option(min=0, help="Times the pace of the events; 0: flat out.")] = 1.0,
+    time_column: Annotated[str | None, typer.Option(help="[default: the only column that can be it]")] = None,
+    zone: Annotated[str, typer.Option(help="IANA zone of times without an offset.")] = "UTC",
+    now: Annotated[bool, typer.Option("--now", help="Move all times so that the last row is at the present.")] = False,
+) -> None:
+    """Play a file of real data over MQTT, row by row.
+
+    \b
+    Examples:
+      iot replay pump.csv --speed 0
+      iot replay meters.parquet --device "{meter_id}" --time-column ts --zone Europe/Berlin
+      iot replay pump.csv --now --speed 60
+    """
+    from iot_pipeline.operations.runstate import attached
+    from sensors_sim.replay import replay_file, summary_line
+
+    summary = replay_file(
+        file,
+        settings=attached(settings_with(data=data, broker_url=broker_url)),
+        topic=topic,
+        device=device,
+        dataset=dataset,
+        speed=speed,
+        time_column_name=time_column,
+        zone=zone,
+        now=now,
+    )
+    typer.echo(summary_line(summary))
+
+
+@app.command()
+def backfill(
+    span: Annotated[str, typer.Argument(metavar="A..B", help="Minutes or days in UTC, both ends included.")],
+    *,
+    data: DataOption = None,
+    dagster_port: DagsterPortOption = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit 1 unless it ended well.")] = False,
+) -> None:
+    """Build minutes or days again, with the running Dagster.
+
+    \b
+    Examples:
+      iot backfill 2026-11-22T10:00..2026-11-22T11:00
+      iot backfill 2026-11-01..2026-11-20 --wait
+    """
+    from iot_pipeline.operations.backfill import main as request
+    from iot_pipeline.operations.runstate import attached
+
+    settings = attached(settings_with(data=data, dagster_port=dagster_port))
+    raise typer.Exit(0 if request(settings, span, wait=wait, echo=typer.echo) else 1)
+
+
+@app.command()
+def broker(
+    *,
+    data: DataOption = None,
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port on 127.0.0.1.")] = 1883,
+) -> None:
+    """Run only the embedded broker, until Ctrl-C.
+
+    It speaks MQTT 3.1.1 on 127.0.0.1 without a password, and keeps what it acknowledged on disk.
+
+    \b
+    Examples:
+      iot broker
+      iot broker --port 1884 --data /tmp/second
+    """
+    from iot_pipeline.operations.broker import broker_command
+    from iot_pipeline.operations.preflight import require_free_port
+
+    require_free_port(port, "broker", "--port")
+    command = broker_command(settings_with(data=data).paths, port)
+    os.execv(command[0], command)  # noqa: S606  # from here on this process is the broker
