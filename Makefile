@@ -49,7 +49,7 @@ bench: $(VENV)/.dev ## Measure; prints one line a case
 	$(BIN)/python -m tests.bench
 
 .PHONY: lock
-lock: $(VENV)/.uv ## Resolve all versions anew from pyproject.toml
+lock: $(VENV)/.uv ## Write the lock files again from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	version=$$($(BIN)/uv --version | cut -d' ' -f2); \

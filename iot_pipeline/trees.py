@@ -69,10 +69,7 @@ class SealedDays:
 
     def days(self) -> list[date]:
         """All sealed days, oldest first."""
-        if not self.root.exists():
-            return []
-        days = sorted(parse_day(folder.name.removeprefix("dt=")) for folder in self.root.glob("dt=*"))
-        return [day for day in days if day != SEED_DAY and self.current(day) is not None]
+        return [day for day in _days_below(self.root) if self.current(day) is not None]
 
     @contextlib.contextmanager
     def publishing(self, day: date) -> Iterator[Path]:
@@ -162,6 +159,10 @@ class MinuteTree:
     def file(self, minute: datetime) -> Path:
         """Where the rows of `minute` are kept while its day is open."""
         return minute_folder(self.open, minute) / "part.parquet"
+
+    def open_days(self) -> list[date]:
+        """Days with open minutes, oldest first; of a sealed day they wait for deletion."""
+        return _days_below(self.open)
 
     def empty(self) -> pl.DataFrame:
         """No rows, all columns."""
@@ -273,6 +274,11 @@ def write_seed(frame: pl.DataFrame, path: Path) -> None:
     """Write a file without rows unless it is there with the same columns. Raises StorageUnavailable."""
     if not path.exists() or pl.read_parquet_schema(path) != dict(frame.clear().schema):
         write_parquet(frame.clear(), path)
+
+
+def _days_below(folder: Path) -> list[date]:
+    days = sorted(parse_day(path.name.removeprefix("dt=")) for path in folder.glob("dt=*"))
+    return [day for day in days if day != SEED_DAY]
 
 
 def _at(minute: datetime) -> pl.Expr:

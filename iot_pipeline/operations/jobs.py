@@ -44,7 +44,7 @@ class HousekeepingConfig(dg.Config):
 
 
 def housekeeping_job(settings: Settings) -> dg.JobDefinition:
-    """Seal minute tables of closed days, delete what is superseded, and forget runs of minutes that are gone.
+    """Delete what is superseded and forget runs of minutes that are gone.
 
     Deleting a run erases the status of its partitions, so only runs older than the minute window go.
     """
@@ -52,22 +52,21 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
     @dg.op
     def tidy(context: dg.OpExecutionContext, config: HousekeepingConfig) -> None:
         now = utc_now()
-        chores = find_chores(settings, now)
+        chores = find_chores(settings.paths, now)
         old = context.instance.get_run_ids(
             filters=dg.RunsFilter(updated_before=settings.first_minute, statuses=ENDED), limit=MOST_RUNS_FORGOTTEN
         )
         context.log.info(
-            f"{'would seal' if config.preview else 'sealing'} {len(chores.seal)} days, removing "
-            f"{len(chores.superseded)} superseded files and {len(chores.run_folders)} run folders, "
-            f"forgetting {len(old)} runs before {settings.first_minute:%Y-%m-%d}"
+            f"{'would remove' if config.preview else 'removing'} {len(chores.superseded)} superseded files and "
+            f"{len(chores.run_folders)} run folders, forgetting {len(old)} runs before {settings.first_minute:%Y-%m-%d}"
         )
         if config.preview:
             return
-        do_chores(settings, chores, now)
+        do_chores(settings.paths, chores, now)
         for run_id in old:
             context.instance.delete_run(run_id)
 
-    @dg.job(name="housekeeping", description="Seals, deletes and forgets what is no longer needed; never landing.")
+    @dg.job(name="housekeeping", description="Deletes and forgets what is no longer needed; never landing.")
     def housekeeping() -> None:
         tidy()
 

@@ -115,7 +115,7 @@ def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         cron_schedule="10 1 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Seals, deletes and forgets what is no longer needed; never landing.",
+        description="Deletes and forgets what is no longer needed; never landing.",
     )
 
 

@@ -2,8 +2,10 @@
 
     <data>/tmp/dbt/<run>/warehouse.duckdb    sources of one window, tables of the models; deleted afterwards
 
-The two entry points are plain functions over files. Nothing is locked and nothing is shared: any number of
-runs work side by side, and the last one to publish a partition wins. A failed test publishes nothing.
+The two entry points are plain functions over files. Nothing is locked: runs of different windows work side by
+side, and of the same window the last one to publish wins. Only `dim_device` is one file for all: of two minute
+runs at the same instant one can lose a device's newest word until it speaks again, so Dagster runs one at a time.
+A failed test publishes nothing.
 """
 
 import contextlib

@@ -84,7 +84,8 @@ def prepare_manifest(paths: DataPaths) -> Path:
     """The manifest of the dbt project, parsed again only when a project file changed. Safe for many processes.
 
     Returns:
-        `<data>/tmp/dbt/manifest.json`; nothing is written into the project.
+        `<data>/tmp/dbt/manifest.json`, with the compiled SQL in `compiled/` beside it; nothing is written into
+        the project.
 
     Raises:
         DbtProjectError: says what dbt found wrong, and where.
@@ -187,13 +188,16 @@ def _parse(folder: Path) -> None:
 
     try:
         target.mkdir()
-        error = _invoke(["parse", *QUIET], target / "warehouse.duckdb", target, manifest=None, callbacks=[receive])
+        # Compiling parses too; column lineage is worked out from the compiled SQL.
+        error = _invoke(["compile", *QUIET], target / "warehouse.duckdb", target, manifest=None, callbacks=[receive])
         if error is not None:
             reasons = "\n".join(dict.fromkeys([*errors, error]))
             raise DbtProjectError(
                 f"the dbt project in {DBT_PROJECT} cannot be parsed; nothing was built and published data is as it "
-                f"was.\n{reasons}\nMend the file named and run `make dbt-parse`."
+                f"was.\n{reasons}\nMend the file named and start again."
             )
+        shutil.rmtree(folder / "compiled", ignore_errors=True)
+        os.replace(target / "target" / "compiled", folder / "compiled")
         os.replace(target / "target" / "partial_parse.msgpack", folder / "manifest.msgpack")
         os.replace(target / "target" / "manifest.json", folder / "manifest.json")
     finally:

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import msgspec
+import sqlglot
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
@@ -88,12 +89,12 @@ def dagster_events(
     translator: ModelTranslator,
     context: dg.AssetExecutionContext,
 ) -> Iterator[DagsterEvent]:
-    """dbt's results as Dagster's: a materialisation for each mart, a check result for each test.
+    """Turn dbt's results into Dagster's: a materialisation for each mart, a check result for each test.
 
     Column lineage is worked out from the compiled SQL once for each version of the models and kept
     beside the manifest: a run that makes one minute should not parse SQL.
     """
-    lineage = ColumnLineage(models.path)
+    lineage = ColumnLineage(models)
     selected = {key.to_python_identifier() for key in context.selected_asset_keys}
     for event in events:
         unique_id = event["data"].get("node_info", {}).get("unique_id", "")
@@ -104,21 +105,21 @@ def dagster_events(
         ):
             if isinstance(made, dg.AssetObservation):
                 continue  # a test of a staging view: it passed, or nothing would have been published
-            if isinstance(made, dg.Output):
-                if made.output_name not in selected:
-                    continue
+            if not isinstance(made, dg.Output):
+                yield made
+            elif made.output_name in selected:
                 lineage.learn(unique_id, made.metadata)
-                made = made.with_metadata({**made.metadata, **lineage.metadata(unique_id)})
-            yield made
+                yield made.with_metadata({**made.metadata, **lineage.metadata(unique_id)})
 
 
 class ColumnLineage:
     """Column lineage of the marts, kept as JSON beside the manifest it was worked out from."""
 
-    def __init__(self, manifest_path: Path) -> None:
-        """Read what is known for this version of the manifest."""
-        version = manifest_path.with_suffix(".sha256").read_text()[:12]
-        self._path = manifest_path.parent / f"lineage-{version}.json"
+    def __init__(self, models: Models) -> None:
+        """Read what is known for this version of the models."""
+        version = models.path.with_suffix(".sha256").read_text()[:12]
+        self._models = models
+        self._path = models.path.parent / f"lineage-{version}.json"
         self._known: dict[str, dict[str, list[tuple[str, str]]]] = (
             msgspec.json.decode(self._path.read_bytes(), type=dict[str, dict[str, list[tuple[str, str]]]])
             if self._path.exists()
@@ -135,8 +136,11 @@ class ColumnLineage:
         if found is None or self.known(unique_id):
             return
         lineage = getattr(found, "value", found)
+        renamed = _staging_renames(self._models, unique_id)
         self._known[unique_id] = {
-            column: [(dep.asset_key.to_user_string(), dep.column_name) for dep in deps]
+            column: sorted(
+                (dep.asset_key.to_user_string(), renamed.get(dep.column_name, dep.column_name)) for dep in deps
+            )
             for column, deps in lineage.deps_by_column.items()
         }
         write_bytes(msgspec.json.encode(self._known), self._path)
@@ -161,8 +165,24 @@ def _declared_columns(manifest: Manifest, unique_id: str) -> dict[str, Any]:
     parents = {}
     for parent_id in node["depends_on"]["nodes"]:
         parent = manifest["nodes"].get(parent_id) or manifest["sources"][parent_id]
-        parents[parent["relation_name"]] = {"columns": _typed(parent["columns"])}
+        # What was published before has the columns of the model that published it.
+        like = manifest["nodes"].get(f"model.iot_pipeline.{parent['name'].removeprefix('published_')}", parent)
+        parents[parent["relation_name"]] = {"columns": _typed(like["columns"])}
     return {"columns": _typed(node["columns"]), "parents": parents}
+
+
+def _staging_renames(models: Models, unique_id: str) -> dict[str, str]:
+    """Column of a staging view that the node reads -> column of the asset that the view stands for."""
+    renames: dict[str, str] = {}
+    for parent_id in models.manifest["nodes"][unique_id]["depends_on"]["nodes"]:
+        if not parent_id.startswith("model.iot_pipeline.stg_"):
+            continue
+        view = models.manifest["nodes"][parent_id]
+        compiled = models.path.parent / "compiled" / view["package_name"] / view["original_file_path"]
+        for selected in sqlglot.parse_one(compiled.read_text(), dialect="duckdb").expressions:
+            if (column := selected.find(sqlglot.exp.Column)) is not None:
+                renames[selected.alias_or_name] = column.name
+    return renames
 
 
 def _typed(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ minute seal themselves (`trees.MinuteTree.seal`); this module says when.
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class SealReport:
         rows: readings in it.
         open_files: open files that are in this version and were not, or not so, in the one before.
         changed: whether a new version was made.
-        trees: trees by minute that are sealed for this day.
+        minute_days: days of trees by minute that were sealed on this occasion.
         seconds: wall time.
     """
 
@@ -67,16 +67,16 @@ class SealReport:
     rows: int
     open_files: int
     changed: bool
-    trees: tuple[str, ...] = field(default=())
-    seconds: float = 0.0
+    minute_days: int
+    seconds: float
 
 
 def seal_day(settings: Settings, day: date) -> SealReport:
     """Make the sealed version of `day` hold all of its readings, each once, and let it count.
 
     Nothing is made when nothing changed. The day is sorted by device, metric and time out of core:
-    memory is bounded by DuckDB's limit, the rest spills below `<data>/tmp`. Trees by minute are sealed
-    with the day when it lies before yesterday: until then their minutes are still being built.
+    memory is bounded by DuckDB's limit, the rest spills below `<data>/tmp`. On the occasion, trees by
+    minute are sealed for all days before yesterday: until then their minutes are still being built.
 
     Raises:
         DataError: a file cannot be read; the day is as it was before.
@@ -98,7 +98,7 @@ def seal_day(settings: Settings, day: date) -> SealReport:
         rows=sum(_rows(path) for path in sealed_readings(paths).files(day)),
         open_files=len(found.open),
         changed=bool(found.open),
-        trees=seal_trees(paths, day) if day < utc_now().date() - DAY else (),
+        minute_days=seal_minutes(paths, before=utc_now().date() - DAY),
         seconds=time.perf_counter() - started,
     )
     log.info("day_sealed", day=day_key(day), rows=report.rows, changed=report.changed, open_files=report.open_files)
@@ -111,9 +111,15 @@ def seal_days(settings: Settings, first: date, last: date) -> list[SealReport]:
     return [seal_day(settings, day) for day in days_between(first, last) if day < today]
 
 
-def seal_trees(paths: DataPaths, day: date) -> tuple[str, ...]:
-    """Seal `day` in every tree by minute; returns the names of those that hold it sealed."""
-    return tuple(name for name, tree in minute_trees(paths).items() if tree.seal(day) is not None)
+def seal_minutes(paths: DataPaths, *, before: date) -> int:
+    """Seal the days before `before` in every tree by minute; returns how many were open."""
+    sealed = 0
+    for tree in minute_trees(paths).values():
+        for day in tree.open_days():
+            if day < before and tree.sealed.current(day) is None:
+                tree.seal(day)
+                sealed += 1
+    return sealed
 
 
 def days_between(first: date, last: date) -> Iterator[date]:

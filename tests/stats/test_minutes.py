@@ -1,23 +1,28 @@
 import json
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from iot_pipeline.clock import MINUTE, minute_key, minutes_between
+from iot_pipeline.paths import DBT_PROJECT
 from iot_pipeline.readings.schema import DEVICE_SCHEMA
 from iot_pipeline.readings.store import deduplicated, event_minute_files, read_files
 from iot_pipeline.settings import Settings
+from iot_pipeline.stats import dbt_build
 from iot_pipeline.stats.build import StatisticsError, build_minutes_stats
+from iot_pipeline.stats.dbt_build import DbtProjectError
 from iot_pipeline.stats.relations import (
     DEVICE_MINUTE_SCHEMA,
     device_minute_tree,
     dim_device_file,
     minute_trees,
 )
-from iot_pipeline.stats.sealing import seal_day, seal_trees
+from iot_pipeline.stats.sealing import seal_day, seal_minutes
 from tests.stats.world import Row, file_readings
 
 TEN = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -111,7 +116,7 @@ def test_a_late_reading_of_a_sealed_day_changes_its_minute(settings: Settings, s
     file_readings(settings, [Row(at(1)), Row(at(61))])
     build_minutes_stats(settings, TEN, TEN + MINUTE, "test")
     seal_day(settings, TEN.date())
-    seal_trees(settings.paths, TEN.date())
+    seal_minutes(settings.paths, before=TEN.date() + timedelta(days=1))
     file_readings(settings, [Row(at(2), 3.0).late(timedelta(hours=2))])
     if settled:
         seal_day(settings, TEN.date())
@@ -152,21 +157,49 @@ def test_devices_merge_in_any_order_and_twice(settings: Settings) -> None:
     assert_frame_equal(seen[0], seen[2])
 
 
-def test_a_failed_test_publishes_nothing_and_says_which(settings: Settings) -> None:
+def project_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str) -> None:
+    """Work on a copy of the dbt project that has one more test."""
+    project = tmp_path / "project"
+    shutil.copytree(DBT_PROJECT, project)
+    (project / "tests" / "one_more.sql").write_text(test)
+    monkeypatch.setattr(dbt_build, "DBT_PROJECT", project)
+
+
+def test_a_failed_test_publishes_nothing_and_says_which(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file_readings(settings, [Row(at(1))])
     build_minutes_stats(settings, TEN, TEN, "good")
     before = device_minute_tree(settings.paths).file(TEN).read_bytes()
-    # A device twice in the published dimension stays twice: the test of its key fails.
     file_readings(settings, [Row(at(2), 5.0)])
-    devices = minute_trees(settings.paths)["devices"]
-    devices.write(TEN, sighting(TEN).with_columns(device_id=pl.lit(None, pl.String)))
-    with pytest.raises(StatisticsError, match="dim_device") as failure:
+    project_with(
+        tmp_path,
+        monkeypatch,
+        "{{ config(tags=['minute']) }}\nselect * from {{ ref('device_minute') }} where count > 1 or max > 4",
+    )
+    with pytest.raises(StatisticsError, match="one_more") as failure:
         build_minutes_stats(settings, TEN, TEN, "bad")
     assert "were not published" in str(failure.value)
     assert device_minute_tree(settings.paths).file(TEN).read_bytes() == before
     [kept] = (settings.paths.tmp / "dbt" / "failed").iterdir()
+    assert str(kept / "warehouse.duckdb") in str(failure.value)
     assert (kept / "warehouse.duckdb").exists()
     assert not list((settings.paths.tmp / "dbt" / "runs").iterdir())
+
+
+def test_a_broken_contract_publishes_nothing(settings: Settings) -> None:
+    minute_trees(settings.paths)["devices"].write(TEN, sighting(TEN).with_columns(device_id=pl.lit(None, pl.String)))
+    with pytest.raises(StatisticsError, match="dim_device"):
+        build_minutes_stats(settings, TEN, TEN, "bad")
+    assert not device_minute_tree(settings.paths).file(TEN).exists()
+
+
+def test_a_project_that_cannot_be_parsed_says_why(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_with(tmp_path, monkeypatch, "select * from {{ ref('no_such_model') }}")
+    with pytest.raises(DbtProjectError, match="no_such_model"):
+        build_minutes_stats(settings, TEN, TEN, "bad")
 
 
 def test_events_are_dbts_json_log_lines(settings: Settings) -> None:
