@@ -197,8 +197,8 @@ def test_a_broken_contract_publishes_nothing(settings: Settings) -> None:
 def test_a_project_that_cannot_be_parsed_says_why(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project_with(tmp_path, monkeypatch, "select * from {{ ref('no_such_model') }}")
-    with pytest.raises(DbtProjectError, match="no_such_model"):
+    project_with(tmp_path, monkeypatch, "select {{ no closing")
+    with pytest.raises(DbtProjectError, match="one_more"):
         build_minutes_stats(settings, TEN, TEN, "bad")
 
 
