@@ -106,7 +106,7 @@ def simulate(
     from sensors_sim.registry import FLEETS
     from sensors_sim.run import run_simulator
 
-    names = [name.strip() for name in fleets.split(",")] if fleets else list(FLEETS)
+    names = _names(fleets) or tuple(FLEETS)
     settings = attached(settings_with(data=data, broker_url=broker_url))
     with stop_on_signals() as stop:
         run_simulator(settings, fleets=names, seed=seed, faults=faults, rate_factor=rate_factor, users=users, stop=stop)
@@ -123,6 +123,8 @@ def replay(
     dataset: Annotated[str | None, typer.Option(help="For {dataset}. [default: the file's name]")] = None,
     speed: Annotated[float, typer.Option(min=0, help="Times the pace of the events; 0: flat out.")] = 1.0,
     time_column: Annotated[str | None, typer.Option(help="[default: the only column that can be it]")] = None,
+    columns: Annotated[str | None, typer.Option(metavar="NAMES", help="Comma-separated. [default: all]")] = None,
+    exclude: Annotated[str | None, typer.Option(metavar="NAMES", help="Columns not to send.")] = None,
     zone: Annotated[str, typer.Option(help="IANA zone of times without an offset.")] = "UTC",
     now: Annotated[bool, typer.Option("--now", help="Move all times so that the last row is at the present.")] = False,
 ) -> None:
@@ -133,9 +135,10 @@ def replay(
       iot replay pump.csv --speed 0
       iot replay meters.parquet --device "{meter_id}" --time-column ts --zone Europe/Berlin
       iot replay pump.csv --now --speed 60
+      iot replay weather.csv --device "{origin}" --exclude year,month,day,hour --speed 0
     """
     from iot_pipeline.operations.runstate import attached
-    from sensors_sim.replay import replay_file, summary_line
+    from sensors_sim.replay import print_progress, replay_file, summary_line
 
     summary = replay_file(
         file,
@@ -145,10 +148,18 @@ def replay(
         dataset=dataset,
         speed=speed,
         time_column_name=time_column,
+        columns=_names(columns),
+        exclude=_names(exclude),
         zone=zone,
         now=now,
+        progress=print_progress,
     )
     typer.echo(summary_line(summary))
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Names of a comma-separated option."""
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
 @app.command()
