@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from iot_pipeline.clock import minute_key
 from iot_pipeline.partitions import MINUTE_POOL, minute_backfill, minute_partitions, minute_window
 from iot_pipeline.settings import Settings
 
@@ -35,11 +36,12 @@ def flags_assets(settings: Settings) -> dg.AssetsDefinition:
 
         first, last = minute_window(context)
         report = score_minutes(settings, first, last)
+        for minute, flags in report.by_minute.items():
+            context.add_asset_metadata({"dagster/row_count": flags}, partition_key=minute_key(minute))
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": report.flags,
-                "readings_scored": report.readings,
-                "flags_by_detector": dg.MetadataValue.json(dict(report.by_detector)),
+                "readings_scored_in_run": report.readings,
+                "flags_by_detector_in_run": dg.MetadataValue.json(dict(report.by_detector)),
             }
         )
 

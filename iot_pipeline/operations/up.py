@@ -210,7 +210,12 @@ def welcome(plan: Plan, *, seconds: float) -> str:
             f"  {built:%H:%M} UTC  first statistics:   "
             f'iot sql{where} "SELECT * FROM device_minute ORDER BY minute DESC LIMIT 10"'
         )
-        lines.append("  00:20 UTC  yesterday by hour and day, models trained on it")
+        if plan.simulator:
+            lines.append(
+                f"  {built + MINUTE:%H:%M} UTC  first flags:        "
+                f'iot sql{where} "SELECT event_ts, device_id, reason FROM anomaly_flags ORDER BY event_ts"'
+            )
+        lines.append("  hourly     the present day by hour and day; at 00:20 UTC yesterday is sealed and built")
     lines.append(f"\nStop with Ctrl-C. Logs: {plan.paths.logs}")
     return "\n".join(lines)
 
