@@ -1,5 +1,11 @@
 -- Identity: a day counts each of its numeric readings that are not bad, once.
-{{ config(tags=['day'], meta={'dagster': {'ref': {'name': 'device_day'}}}) }}
+{{ config(
+    tags=['day'],
+    meta={
+        'description': 'The day counts each of its numeric readings that are not bad, once.',
+        'dagster': {'ref': {'name': 'device_day'}}
+    }
+) }}
 
 with expected as (
     select

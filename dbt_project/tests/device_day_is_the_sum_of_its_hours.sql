@@ -1,5 +1,11 @@
 -- Identity: count(day) = sum of count(hour), for each device, metric and unit.
-{{ config(tags=['day'], meta={'dagster': {'ref': {'name': 'device_day'}}}) }}
+{{ config(
+    tags=['day'],
+    meta={
+        'description': 'The count of a day is the sum of the counts of its hours, for each device, metric and unit.',
+        'dagster': {'ref': {'name': 'device_day'}}
+    }
+) }}
 
 with parts as (
     select cast(hour as date) as day, device_id, metric, unit, count as in_hours, 0 as in_day

@@ -1,5 +1,11 @@
 -- Identity: the minutes of the window count each numeric reading of the window that is not bad, once.
-{{ config(tags=['minute'], meta={'dagster': {'ref': {'name': 'device_minute'}}}) }}
+{{ config(
+    tags=['minute'],
+    meta={
+        'description': 'The minutes count each numeric reading that is not bad, once.',
+        'dagster': {'ref': {'name': 'device_minute'}}
+    }
+) }}
 
 with expected as (
     select count(*) as readings

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from iot_pipeline.anomalies.flags import score_minutes
 from iot_pipeline.clock import minute_key
 from iot_pipeline.partitions import MINUTE_POOL, minute_backfill, minute_partitions, minute_window
 from iot_pipeline.settings import Settings
@@ -32,8 +33,6 @@ def flags_assets(settings: Settings) -> dg.AssetsDefinition:
         ),
     )
     def anomaly_flags(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        from iot_pipeline.anomalies.flags import score_minutes
-
         first, last = minute_window(context)
         report = score_minutes(settings, first, last)
         for minute, flags in report.by_minute.items():

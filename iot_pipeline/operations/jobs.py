@@ -3,7 +3,7 @@
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import FLAGS
-from iot_pipeline.clock import utc_now
+from iot_pipeline.clock import day_key, utc_now
 from iot_pipeline.operations.housekeeping import do_chores, find_chores
 from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS
 from iot_pipeline.settings import Settings
@@ -57,8 +57,12 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
             filters=dg.RunsFilter(updated_before=settings.first_minute, statuses=ENDED), limit=MOST_RUNS_FORGOTTEN
         )
         context.log.info(
-            f"{'would remove' if config.preview else 'removing'} {len(chores.superseded)} superseded files and "
-            f"{len(chores.run_folders)} run folders, forgetting {len(old)} runs before {settings.first_minute:%Y-%m-%d}"
+            "%s %d superseded files and %d run folders, forgetting %d runs before %s",
+            "would remove" if config.preview else "removing",
+            len(chores.superseded),
+            len(chores.run_folders),
+            len(old),
+            day_key(settings.first_minute),
         )
         if config.preview:
             return

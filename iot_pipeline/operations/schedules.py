@@ -129,11 +129,12 @@ def missing_minutes(
 ) -> set[datetime]:
     """Minutes from `first` to `until` that some asset lacks or failed to build.
 
-    Minutes before the first one that any asset has are no holes: the pipeline did not exist yet.
+    Minutes before the first one that any asset has or failed to build are no holes: the pipeline did not
+    exist yet.
     """
     keys = [minute_key(minute) for minute in minutes_between(first, until)]
     missing = missing_keys(instance, assets, partitions, keys)
-    known = next((index for index, key in enumerate(keys) if key not in missing["everywhere"]), len(keys))
+    known = next((index for index, key in enumerate(keys) if key not in missing["unknown"]), len(keys))
     return {parse_minute(key) for key in keys[known:] if key in missing["somewhere"]}
 
 
@@ -154,12 +155,11 @@ def missing_keys(
     partitions: dg.PartitionsDefinition[str],
     keys: Sequence[str],
 ) -> dict[str, set[str]]:
-    """Partition keys that are missing or failed `somewhere` (in some asset) and `everywhere` (in all)."""
-    lacking = [
-        {key for key, status in _statuses(instance, asset, partitions, keys).items() if status in LACKING}
-        for asset in assets
-    ]
-    return {"somewhere": set.union(*lacking), "everywhere": set.intersection(*lacking)}
+    """Partition keys that are missing or failed `somewhere` (in some asset) and `unknown` to all assets."""
+    found = [_statuses(instance, asset, partitions, keys) for asset in assets]
+    lacking = [{key for key, status in statuses.items() if status in LACKING} for statuses in found]
+    unknown = [{key for key, status in statuses.items() if status is None} for statuses in found]
+    return {"somewhere": set.union(*lacking), "unknown": set.intersection(*unknown)}
 
 
 def _statuses(

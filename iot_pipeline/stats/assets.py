@@ -4,9 +4,8 @@ dbt runs in this process (`dbt_build.py`): a subprocess would start and parse th
 every run. Its events are turned into Dagster's after what they speak of was published.
 """
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from base64 import b64encode
+from collections.abc import Iterator
 
 import dagster as dg
 from dagster_dbt import dbt_assets
@@ -26,13 +25,14 @@ from iot_pipeline.readings.assets import READINGS
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.build import BuildReport, build_days, build_minutes_stats
 from iot_pipeline.stats.dbt_build import DbtEvent
+from iot_pipeline.stats.plots import readings_per_hour
 from iot_pipeline.stats.resources import DAY_FRESHNESS, DagsterEvent, ModelTranslator, dagster_events, load_models
 from iot_pipeline.stats.sealing import days_between, seal_day
 
 READINGS_DAY = dg.AssetKey("readings_day")
 MINUTE_ASSETS = [dg.AssetKey("device_minute"), dg.AssetKey("dim_device")]
-DAY_MARTS = [dg.AssetKey(name) for name in ("device_hour", "device_day", "device_month", "device_year")]
-DAY_ASSETS = [READINGS_DAY, *DAY_MARTS]
+DEVICE_HOUR = dg.AssetKey("device_hour")
+DAY_ASSETS = [READINGS_DAY, DEVICE_HOUR, *(dg.AssetKey(name) for name in ("device_day", "device_month", "device_year"))]
 
 
 def minute_assets(settings: Settings) -> dg.AssetsDefinition:
@@ -111,8 +111,13 @@ def day_assets(settings: Settings) -> dg.AssetsDefinition:
     )
     def build_day_models(context: dg.AssetExecutionContext) -> Iterator[DagsterEvent]:
         events: list[DbtEvent] = []
-        report = build_days(settings, *day_window(context), context.run.run_id, on_event=events.append)
+        first, last = day_window(context)
+        report = build_days(settings, first, last, context.run.run_id, on_event=events.append)
         _describe_partitions(context, report)
+        if DEVICE_HOUR in context.selected_asset_keys:
+            picture = b64encode(readings_per_hour(settings.paths, last)).decode()
+            plot = dg.MetadataValue.md(f"![readings per hour](data:image/png;base64,{picture})")
+            context.add_asset_metadata({"readings_per_hour": plot}, asset_key=DEVICE_HOUR)
         yield from dagster_events(events, models=models, translator=translator, context=context)
 
     return build_day_models

@@ -1,6 +1,6 @@
 """When statistics were published last, and how far they go: read from the marts' own files.
 
-No file is opened here: a partition's age is its file's modification time, or the version of its sealed day.
+No file is opened here: a partition's age is its file's modification time.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,17 @@ from pathlib import Path
 from iot_pipeline.clock import parse_day
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import device_minute_tree, published_file
-from iot_pipeline.trees import SEED_DAY, version_time
+from iot_pipeline.trees import SEED_DAY
 
 
 def published_minute(paths: DataPaths, minute: datetime) -> datetime | None:
-    """When the statistics of `minute` were published last; None for never."""
+    """When the statistics of `minute` were published last; None for never, and for a sealed day.
+
+    A sealed day is rewritten whole for any of its minutes, so its files tell nothing about one of them.
+    """
     tree = device_minute_tree(paths)
-    if (sealed := tree.sealed.current(minute.date())) is not None:
-        return version_time(sealed)
+    if tree.sealed.current(minute.date()) is not None:
+        return None
     return _modified(tree.file(minute))
 
 

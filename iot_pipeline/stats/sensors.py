@@ -1,16 +1,18 @@
 """Sensors that ask for minutes and days again when late or newly decoded readings touched them."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import msgspec
 
-from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, utc_now
+from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, parse_minute, utc_now
 from iot_pipeline.landing.sensors import runs_in_flight
 from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, range_tags
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.checks import VERDICTS
+from iot_pipeline.stats.checks import DEVICE_MINUTE, VERDICTS
 from iot_pipeline.stats.lateness import (
+    Touch,
     due_days,
     flags_behind,
     note_days,
@@ -21,6 +23,8 @@ from iot_pipeline.stats.published import newest_minute, published_day, published
 
 # Ranges in one tick: each becomes a run of some seconds, and the minute chain shares the pool.
 MOST_RANGES = 6
+# Partitions named in one question to Dagster's storage.
+PARTITIONS_AT_ONCE = 1000
 TODAY_EVERY = timedelta(hours=1)
 CLOSING = timedelta(minutes=25)
 
@@ -61,7 +65,7 @@ def late_minutes_sensor(
         touches, offset = read_touches(settings.paths, cursor.offset)
         stale = stale_minutes(
             touches,
-            lambda minute: published_minute(settings.paths, minute),
+            publication_times(settings, context.instance, touches).get,
             first_minute=settings.first_minute,
             front=front,
         ) | {minute for minute in cursor.stale if minute >= settings.first_minute}
@@ -132,6 +136,43 @@ def data_time_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.SensorResult(asset_events=[verdict(settings) for verdict in VERDICTS])
 
     return data_time
+
+
+def publication_times(
+    settings: Settings, instance: dg.DagsterInstance, touches: Iterable[Touch]
+) -> dict[datetime, datetime]:
+    """When the statistics of each touched minute were published last; without those that never were.
+
+    Minutes of open days tell it by their files. For those of sealed days Dagster is asked, and it is asked
+    only what happened after the change: that is all that matters.
+    """
+    changed = {minute: touch.built_at for touch in touches for minute in touch.minutes}
+    found = {minute: at for minute in changed if (at := published_minute(settings.paths, minute)) is not None}
+    unknown = sorted(changed.keys() - found.keys())
+    for start in range(0, len(unknown), PARTITIONS_AT_ONCE):
+        part = unknown[start : start + PARTITIONS_AT_ONCE]
+        found |= _materialised(instance, part, since=min(changed[minute] for minute in part))
+    return found
+
+
+def _materialised(
+    instance: dg.DagsterInstance, minutes: Sequence[datetime], *, since: datetime
+) -> dict[datetime, datetime]:
+    wanted = dg.AssetRecordsFilter(
+        asset_key=DEVICE_MINUTE,
+        asset_partitions=[minute_key(minute) for minute in minutes],
+        after_timestamp=since.timestamp(),
+    )
+    times: dict[datetime, datetime] = {}
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(wanted, limit=PARTITIONS_AT_ONCE, cursor=cursor, ascending=True)
+        for record in page.records:
+            if record.partition_key is not None:
+                times[parse_minute(record.partition_key)] = datetime.fromtimestamp(record.timestamp, UTC)
+        if not page.has_more:
+            return times
+        cursor = page.cursor
 
 
 def day_ranges(days: set[date]) -> list[tuple[date, date]]:

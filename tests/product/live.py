@@ -1,4 +1,4 @@
-"""One real `iot up` as a user starts it, and the questions that tests ask it: by command line, SQL, files and GraphQL."""
+"""One real `iot up` as a user starts it, and how tests ask it: by command line, SQL, files and GraphQL."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
+import polars as pl
 import requests
 
 from iot_pipeline.operations.runstate import read_report
@@ -99,9 +99,11 @@ class Live:
         assert done.returncode == 0, done.stderr
         return Status.model_validate_json(done.stdout)
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A private connection with all views."""
-        return connect(self.paths)
+    def query(self, sql: str, *parameters: object) -> pl.DataFrame:
+        """Ask all views over a private connection, as a program in Python would."""
+        with connect(self.paths) as connection:
+            found: pl.DataFrame = connection.sql(sql, params=list(parameters)).pl()
+            return found
 
     def runs(self) -> list[Run]:
         """All runs that Dagster knows, newest first."""
@@ -110,7 +112,9 @@ class Live:
     def story(self) -> str:
         """Runs so far, for the report of a failing test."""
         try:
-            return "\n".join(f"{run.job} {run.status} {run.first}..{run.last} {run.seconds:.0f} s" for run in self.runs())
+            return "\n".join(
+                f"{run.job} {run.status} {run.first}..{run.last} {run.seconds:.0f} s" for run in self.runs()
+            )
         except requests.RequestException as error:
             return f"Dagster does not answer: {error}"
 
