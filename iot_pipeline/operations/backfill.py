@@ -12,7 +12,17 @@ from datetime import datetime
 
 import requests
 
-from iot_pipeline.clock import DAY, day_key, day_start, minute_key, minutes_between, parse_day, parse_minute, utc_now
+from iot_pipeline.clock import (
+    DAY,
+    day_key,
+    day_start,
+    floor_minute,
+    minute_key,
+    minutes_between,
+    parse_day,
+    parse_minute,
+    utc_now,
+)
 from iot_pipeline.errors import ConfigurationError, TransientError
 from iot_pipeline.settings import Settings
 
@@ -95,27 +105,30 @@ def parse_span(text: str, settings: Settings, now: datetime) -> Span:
         start, end = day_start(parse_day(first)), day_start(parse_day(last))
     except ValueError as error:
         raise ConfigurationError(_expected(text)) from error
-    _in_order(start, end, earliest=day_start(settings.history_start), latest=now, text=text)
+    _in_order(start, end, earliest=day_start(settings.history_start), ended=day_start(now.date()) + DAY, text=text)
     count = int((end - start) / DAY) + 1
     return Span(tuple(day_key(start + index * DAY) for index in range(count)), DAY_ASSETS)
 
 
 def _minutes(first: datetime, last: datetime, settings: Settings, now: datetime) -> Span:
     text = f"{minute_key(first)}..{minute_key(last)}"
-    _in_order(first, last, earliest=settings.first_minute, latest=now, text=text)
+    instead = f"; older minutes are built as days (`iot backfill {day_key(first)}..{day_key(last)}`)"
+    _in_order(first, last, earliest=settings.first_minute, ended=floor_minute(now), text=text, instead=instead)
     return Span(tuple(minute_key(minute) for minute in minutes_between(first, last)), MINUTE_ASSETS)
 
 
-def _in_order(first: datetime, last: datetime, *, earliest: datetime, latest: datetime, text: str) -> None:
+def _in_order(
+    first: datetime, last: datetime, *, earliest: datetime, ended: datetime, text: str, instead: str = ""
+) -> None:
+    """Raise ConfigurationError unless partitions from `first` to `last` exist: those that begin before `ended`."""
     if last < first:
         raise ConfigurationError(f"{text}: ends before it begins")
     if first < earliest:
+        raise ConfigurationError(f"{text}: partitions begin at {minute_key(earliest)} UTC{instead}")
+    if last >= ended:
         raise ConfigurationError(
-            f"{text}: partitions begin at {earliest:%Y-%m-%dT%H:%M} UTC; older minutes are built as days "
-            f"(`iot backfill {first:%Y-%m-%d}..{last:%Y-%m-%d}`)"
+            f"{text}: ends in the future; no partition begins at {minute_key(ended)} UTC or later yet"
         )
-    if last > latest:
-        raise ConfigurationError(f"{text}: ends in the future; it is {latest:%Y-%m-%dT%H:%M} UTC")
 
 
 def _expected(text: str) -> str:

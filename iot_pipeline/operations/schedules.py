@@ -22,7 +22,7 @@ from iot_pipeline.clock import (
 from iot_pipeline.landing.sensors import runs_in_flight
 from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, day_partitions, minute_partitions, range_tags
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.published import days_with_readings, newest_minute
+from iot_pipeline.stats.published import days_with_readings, front
 from iot_pipeline.stats.sensors import day_ranges
 
 REPAIR = "repair"
@@ -64,8 +64,8 @@ def repair_minutes_schedule(
         description="Finds missing and failed minutes of the window and builds them.",
     )
     def repair_minutes(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-        front = newest_minute(settings.paths)
-        if front is None:
+        newest = front(settings.paths)
+        if newest is None:
             return dg.SkipReason("no minute has been built yet")
         if runs_in_flight(context.instance, REPAIR):
             return dg.SkipReason("the runs of the last repair have not ended")
@@ -75,7 +75,7 @@ def repair_minutes_schedule(
             assets,
             minute_partitions(settings),
             first=settings.first_minute,
-            until=min(front, floor_minute(now - SETTLED)),
+            until=min(newest, floor_minute(now - SETTLED)),
         )
         ranges = contiguous_ranges(holes, settings.catch_up_minutes)
         requests = [_request(now, minute_key(first), minute_key(last)) for first, last in ranges]

@@ -1,16 +1,18 @@
 """When statistics were published last, and how far they go: read from the marts' own files.
 
-No file is opened here: a partition's age is its file's modification time.
+A partition's age is its file's modification time; a file is opened only where a day is sealed.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import polars as pl
+
 from iot_pipeline.clock import parse_day
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.stats.relations import device_minute_tree, published_file
-from iot_pipeline.trees import SEED_DAY
+from iot_pipeline.stats.relations import device_minute_tree, minute_trees, published_file
+from iot_pipeline.trees import PARTITION_MINUTE, SEED_DAY, MinuteTree
 
 
 def published_minute(paths: DataPaths, minute: datetime) -> datetime | None:
@@ -36,17 +38,31 @@ def newest_day(paths: DataPaths) -> date | None:
 
 def newest_minute(paths: DataPaths) -> datetime | None:
     """The newest minute with statistics; None before the first."""
-    tree = device_minute_tree(paths)
-    for day in _days_descending(tree.open):
-        minutes = sorted(path.parent.name for path in (tree.open / f"dt={day}").glob("hm=*/part.parquet"))
-        if minutes:
-            return datetime.strptime(f"{day}{minutes[-1]}", "%Y-%m-%dhm=%H%M").replace(tzinfo=UTC)
-    return None
+    return _newest(device_minute_tree(paths))
+
+
+def front(paths: DataPaths) -> datetime | None:
+    """The newest minute that was decoded, also when nothing happened in it; None before the first."""
+    return _newest(minute_trees(paths)["intake"])
 
 
 def days_with_readings(paths: DataPaths) -> list[date]:
     """Days that have decoded readings, open or sealed, oldest first."""
     return sorted({*_days_descending(paths.readings / "open"), *_days_descending(paths.readings / "sealed")})
+
+
+def _newest(tree: MinuteTree) -> datetime | None:
+    """The newest minute of a tree. Open files tell it by name; in a sealed day, minutes with rows count."""
+    for day in sorted({*_days_descending(tree.open), *tree.sealed.days()}, reverse=True):
+        names = [path.parent.name for path in (tree.open / f"dt={day}").glob("hm=*/part.parquet")]
+        minutes = [datetime.strptime(f"{day}{name}", "%Y-%m-%dhm=%H%M").replace(tzinfo=UTC) for name in names]
+        if sealed := tree.sealed.files(day):
+            rows = pl.scan_parquet(sealed, hive_partitioning=False)
+            last: datetime | None = rows.select(pl.col(PARTITION_MINUTE).max()).collect().item()
+            minutes += [last.astimezone(UTC)] if last else []
+        if minutes:
+            return max(minutes)
+    return None
 
 
 def _days_descending(folder: Path) -> Iterator[date]:

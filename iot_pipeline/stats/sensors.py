@@ -19,7 +19,7 @@ from iot_pipeline.stats.lateness import (
     read_touches,
     stale_minutes,
 )
-from iot_pipeline.stats.published import newest_minute, published_day, published_minute
+from iot_pipeline.stats.published import front, published_day, published_minute
 
 # Ranges in one tick: each becomes a run of some seconds, and the minute chain shares the pool.
 MOST_RANGES = 6
@@ -58,8 +58,8 @@ def late_minutes_sensor(
     def late_minutes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if runs_in_flight(context.instance, "minute") or runs_in_flight(context.instance, "late"):
             return dg.SkipReason("a run of the minute chain is in flight")
-        front = newest_minute(settings.paths)
-        if front is None:
+        newest = front(settings.paths)
+        if newest is None:
             return dg.SkipReason("no minute has been built yet")
         cursor = _minute_cursor(context.cursor)
         touches, offset = read_touches(settings.paths, cursor.offset)
@@ -67,12 +67,12 @@ def late_minutes_sensor(
             touches,
             publication_times(settings, context.instance, touches).get,
             first_minute=settings.first_minute,
-            front=front,
+            front=newest,
         ) | {minute for minute in cursor.stale if minute >= settings.first_minute}
         ranges = contiguous_ranges(stale, settings.catch_up_minutes)
         now, later = ranges[:MOST_RANGES], ranges[MOST_RANGES:]
         taken = {minute for minute in stale if any(first <= minute <= last for first, last in now)}
-        behind = contiguous_ranges(flags_behind(taken, lookback, front), settings.catch_up_minutes)
+        behind = contiguous_ranges(flags_behind(taken, lookback, newest), settings.catch_up_minutes)
         waiting = tuple(sorted(minute for minute in stale if any(first <= minute <= last for first, last in later)))
         requests = [_minute_request(statistics.name, offset, len(waiting), *span, priority=6) for span in now]
         requests += [_minute_request(flags.name, offset, len(waiting), *span, priority=5) for span in behind]

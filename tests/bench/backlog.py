@@ -8,7 +8,7 @@ from iot_pipeline.clock import MINUTE, floor_minute, utc_now
 from iot_pipeline.landing.message import Message
 from iot_pipeline.landing.writer import BatchWriter
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.settings import Settings
+from iot_pipeline.settings import load_settings
 from iot_pipeline.stats.published import newest_minute
 from sensors_sim.fleet import SampledFleet
 from sensors_sim.registry import FLEETS, build_fleet
@@ -38,7 +38,7 @@ def backlog(folder: Path, minutes: int) -> list[Figure]:
 
 def land(data: Path, first: datetime, last: datetime) -> int:
     """Write landing batches as the collector would have, a minute each; returns the number of messages."""
-    settings = Settings(data=data)
+    settings = load_settings(data=data)
     writer = BatchWriter(settings.paths, "collector-1", intake_delay=settings.intake_delay)
     fleets = [build_fleet(name, seed=1, start=first) for name in FLEETS]
     total = 0

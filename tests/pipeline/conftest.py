@@ -24,9 +24,7 @@ def parsed_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def new_world(
-    tmp_path_factory: pytest.TempPathFactory, parsed_dbt: Path
-) -> Iterator[NewWorld]:
+def new_world(tmp_path_factory: pytest.TempPathFactory, parsed_dbt: Path) -> Iterator[NewWorld]:
     """Makes worlds; keyword arguments are settings."""
     with ExitStack() as stack:
 
@@ -36,7 +34,9 @@ def new_world(
             start = (TEN - DAY).date()
             settings = load_settings(**{"data": folder / "data", "minute_start": start, **overrides})
             shutil.copytree(parsed_dbt, settings.paths.tmp / "dbt")
-            instance = stack.enter_context(dg.DagsterInstance.ephemeral(tempdir=str(folder)))
+            instance = stack.enter_context(
+                dg.DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}})
+            )
             return World(settings, define(settings), instance)
 
         yield make

@@ -12,16 +12,17 @@ from tests.pipeline.conftest import NewWorld
 from tests.pipeline.world import TEN, World, delayed, fleet_messages, weather
 
 DELAY = timedelta(seconds=10)
-LONGEST = timedelta(minutes=3)
-LAST = TEN + 7 * MINUTE
+LONGEST = timedelta(minutes=2)
+LAST = TEN + 5 * MINUTE
 KEY = ["device_id", "metric", "unit"]
+MINUTES = ("landed_minutes", "late_minutes")
 
 
 @pytest.fixture(scope="module")
 def messages() -> list[Message]:
-    """Three minutes, with a spike in the third."""
-    spike = TEN + timedelta(seconds=150.5)
-    regular = fleet_messages(TEN + DELAY, TEN + 3 * MINUTE)
+    """Two minutes, with a spike in the second."""
+    spike = TEN + timedelta(seconds=90.5)
+    regular = fleet_messages(TEN + DELAY, TEN + 2 * MINUTE)
     return sorted([*regular, weather(spike, spike, 55.0)], key=lambda message: message.received_at)
 
 
@@ -31,20 +32,21 @@ def in_order(new_world: NewWorld, messages: list[Message]) -> World:
     world = new_world()
     world.land(messages)
     world.close_through(LAST)
-    world.settle()
+    world.settle(*MINUTES, "late_days")
     return world
 
 
 @pytest.fixture(scope="module")
 def out_of_order(new_world: NewWorld, messages: list[Message]) -> World:
-    """As they arrive on ways of different length, minute by minute, two minutes a run at most."""
+    """As they arrive on ways of different length, two minutes a run at most, what is late in between."""
     world = new_world(catch_up_minutes=2)
     late = delayed(messages, LONGEST)
-    for start in (TEN, TEN + 2 * MINUTE, TEN + 4 * MINUTE, TEN + 6 * MINUTE):
-        end = start + 2 * MINUTE
+    for start in (TEN, TEN + 3 * MINUTE):
+        end = start + 3 * MINUTE
         world.land([message for message in late if start + DELAY <= message.received_at < end + DELAY], batch=700)
         world.close_through(end - MINUTE)
-        world.settle()
+        world.settle(*MINUTES)
+    world.settle("late_days")
     return world
 
 

@@ -85,9 +85,7 @@ def first(world: World) -> FirstRun:
     world.instance.report_run_canceled(queued)
     result = world.run(before[0], "minute_chain")
     after, late_after = world.tick("landed_minutes"), world.tick("late_minutes")
-    return FirstRun(
-        before, repeated, while_in_flight.skip_message or "", result, after, late_after, Marts.of(world)
-    )
+    return FirstRun(before, repeated, while_in_flight.skip_message or "", result, after, late_after, Marts.of(world))
 
 
 def test_the_sensor_asks_for_the_closed_minutes_in_one_range(first: FirstRun) -> None:

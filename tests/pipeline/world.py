@@ -110,13 +110,14 @@ class World:
         tags = {RANGE_START_TAG: first, RANGE_END_TAG: last}
         return self.run(dg.RunRequest(tags=tags), job, fails=fails)
 
-    def settle(self) -> None:
-        """Tick and run until no sensor has anything to ask for."""
+    def settle(self, *sensors: str) -> None:
+        """Tick these sensors and run what they ask for until none has anything to ask for."""
         jobs = {"landed_minutes": "minute_chain", "late_minutes": "late_minutes", "late_days": "day_chain"}
         asked = True
         while asked:
             asked = False
-            for sensor, job in jobs.items():
+            for sensor in sensors:
+                job = jobs[sensor]
                 for request in self.tick(sensor):
                     self.run(request, job)
                     asked = True

@@ -86,7 +86,7 @@ def test_a_refusal_is_told_in_words_and_without_secrets(
 
 
 def test_a_message_in_hand_is_not_taken_twice(settings: Settings, nats_broker: RunningBroker) -> None:
-    """NATS repeats after 3 s what is not acknowledged, on the very same connection."""
+    """NATS repeats after 10 s what is not acknowledged, on the very same connection."""
     with source_for(settings, nats_broker.url) as source, publisher(nats_broker) as sender:
         connect(source)
         sender.send([b"once"])
