@@ -83,8 +83,16 @@ def running(data: Path, *options: str) -> Iterator[Instance]:
     """`iot up` on `data` with free ports; stopped by SIGTERM at the end. Its output goes to `<data>.log`."""
     port = free_port()
     command = [sys.executable, "-m", "iot_pipeline.cli", "up", "--data", str(data)]
-    command += ["--dagster-port", str(port), "--web-port", str(free_port()), *options]
-    environment = {**os.environ, "IOT_BROKER_URL": f"mqtt://127.0.0.1:{free_port()}"}
+    command += [
+        "--dagster-port",
+        str(port),
+        "--web-port",
+        str(free_port()),
+        "--broker-port",
+        str(free_port()),
+        *options,
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IOT_")}
     with data.with_suffix(".log").open("w") as log:
         process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT, env=environment)
         try:
