@@ -52,9 +52,10 @@ def test_every_asset_that_we_make_links_to_its_code(definitions: dg.Definitions)
 
 def test_every_job_sensor_and_schedule_is_described(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
-    found = [*repository.sensor_defs, *repository.schedule_defs]
-    found_jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
-    assert [item.name for item in [*found, *found_jobs] if not item.description] == []
+    told = {sensor.name: sensor.description for sensor in repository.sensor_defs}
+    told |= {schedule.name: schedule.description for schedule in repository.schedule_defs}
+    told |= {job.name: job.description for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert [name for name, description in told.items() if not description] == []
 
 
 def test_backfills_by_hand_cover_the_assets_of_their_partitions(definitions: dg.Definitions) -> None:

@@ -19,8 +19,8 @@ from iot_pipeline.clock import (
     parse_day,
     parse_minute,
 )
-from iot_pipeline.landing.sensors import runs_in_flight
-from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, day_partitions, minute_partitions, range_tags
+from iot_pipeline.landing.sensors import UNFINISHED, runs_in_flight
+from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, RANGE_END_TAG, RANGE_START_TAG, AssetJob, range_tags
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.published import days_with_readings, front
 from iot_pipeline.stats.sensors import day_ranges
@@ -28,8 +28,7 @@ from iot_pipeline.stats.sensors import day_ranges
 REPAIR = "repair"
 # A minute that young may still be on its way.
 SETTLED = timedelta(minutes=5)
-# What Dagster says of a partition that no run is making at the moment and that is not there.
-LACKING = (None, "FAILED")
+PARTITION_TAG = "dagster/partition"
 
 
 def day_schedule(job: AssetJob) -> dg.ScheduleDefinition:
@@ -73,7 +72,6 @@ def repair_minutes_schedule(
         holes = missing_minutes(
             context.instance,
             assets,
-            minute_partitions(settings),
             first=settings.first_minute,
             until=min(newest, floor_minute(now - SETTLED)),
         )
@@ -100,7 +98,7 @@ def repair_days_schedule(settings: Settings, *, job: AssetJob, assets: Sequence[
             return dg.SkipReason("a run of the day chain is in flight")
         now = context.scheduled_execution_time
         closed = [day for day in days_with_readings(settings.paths) if day < now.date()]
-        days = missing_days(context.instance, assets, day_partitions(settings), closed)
+        days = missing_days(context.instance, assets, closed)
         requests = [_request(now, day_key(first), day_key(last)) for first, last in day_ranges(days)]
         return requests or dg.SkipReason("no day is missing and none has failed")
 
@@ -120,12 +118,7 @@ def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
 
 
 def missing_minutes(
-    instance: dg.DagsterInstance,
-    assets: Iterable[dg.AssetKey],
-    partitions: dg.TimeWindowPartitionsDefinition,
-    *,
-    first: datetime,
-    until: datetime,
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, first: datetime, until: datetime
 ) -> set[datetime]:
     """Minutes from `first` to `until` that some asset lacks or failed to build.
 
@@ -133,40 +126,43 @@ def missing_minutes(
     exist yet.
     """
     keys = [minute_key(minute) for minute in minutes_between(first, until)]
-    missing = missing_keys(instance, assets, partitions, keys)
+    missing = missing_keys(instance, assets, keys)
     known = next((index for index, key in enumerate(keys) if key not in missing["unknown"]), len(keys))
     return {parse_minute(key) for key in keys[known:] if key in missing["somewhere"]}
 
 
-def missing_days(
-    instance: dg.DagsterInstance,
-    assets: Iterable[dg.AssetKey],
-    partitions: dg.TimeWindowPartitionsDefinition,
-    days: Sequence[date],
-) -> set[date]:
+def missing_days(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], days: Sequence[date]) -> set[date]:
     """Those of `days` (days that have readings) that some asset lacks or failed to build."""
-    keys = [day_key(day) for day in days]
-    return {parse_day(key) for key in missing_keys(instance, assets, partitions, keys)["somewhere"]}
+    return {parse_day(key) for key in missing_keys(instance, assets, [day_key(day) for day in days])["somewhere"]}
 
 
 def missing_keys(
-    instance: dg.DagsterInstance,
-    assets: Iterable[dg.AssetKey],
-    partitions: dg.PartitionsDefinition[str],
-    keys: Sequence[str],
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Iterable[str]
 ) -> dict[str, set[str]]:
-    """Partition keys that are missing or failed `somewhere` (in some asset) and `unknown` to all assets."""
-    found = [_statuses(instance, asset, partitions, keys) for asset in assets]
-    lacking = [{key for key, status in statuses.items() if status in LACKING} for statuses in found]
-    unknown = [{key for key, status in statuses.items() if status is None} for statuses in found]
-    return {"somewhere": set.union(*lacking), "unknown": set.intersection(*unknown)}
+    """Partition keys that are missing or failed `somewhere` (in some asset) and `unknown` to all assets.
+
+    A partition failed when it was planned after it was made last and no run is at it. Two queries an asset:
+    Dagster's own status by partition takes minutes for a window of minutes.
+    """
+    wanted = set(keys)
+    somewhere: set[str] = set()
+    unknown = set(wanted)
+    for asset in assets:
+        made = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
+        planned = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+        somewhere |= {key for key in wanted if key not in made or planned.get(key, 0) > made[key]}
+        unknown -= made.keys() | planned.keys()
+    return {"somewhere": somewhere - _in_the_making(instance, somewhere), "unknown": unknown}
 
 
-def _statuses(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str], keys: Sequence[str]
-) -> dict[str, str | None]:
-    found = instance.get_status_by_partition(asset, keys, partitions)
-    return {key: status.value if status else None for key, status in (found or dict.fromkeys(keys)).items()}
+def _in_the_making(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that a run which has not ended will make."""
+    spans = []
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
+        single = run.tags.get(PARTITION_TAG, "")
+        spans.append((run.tags.get(RANGE_START_TAG, single), run.tags.get(RANGE_END_TAG, single)))
+    # Keys sort as the times they stand for; a day is no minute.
+    return {key for key in keys if any(len(key) == len(first) and first <= key <= last for first, last in spans)}
 
 
 def _request(now: datetime, first: str, last: str) -> dg.RunRequest:

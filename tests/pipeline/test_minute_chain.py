@@ -111,7 +111,9 @@ def test_every_asset_of_the_chain_is_made_for_every_minute(first: FirstRun) -> N
 
 def test_all_checks_passed(first: FirstRun) -> None:
     found = checks(first.result)
-    assert {"messages_conserved", "device_minute_counts_every_reading", "unique_dim_device_device_id"} <= set(found)
+    assert {"messages_conserved", "device_minute_counts_every_reading", "dim_device_has_one_row_per_device"} <= set(
+        found
+    )
     # The one that is about the present and not about this run.
     assert {name for name, passed in found.items() if not passed} <= {"minutes_are_current"}
 

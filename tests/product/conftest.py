@@ -15,6 +15,7 @@ import pytest
 from iot_pipeline.operations.runstate import leftovers, read_report
 from tests.product import catalog_holder
 from tests.product.live import Live, environment, newest_part
+from tests.product.replays import WEATHER, Played, play_awkward, play_weather
 
 FIRST_MINUTE_SECONDS = 180.0
 
@@ -79,3 +80,12 @@ def first_minute(live: Live, holder: Holder) -> float:
     seconds = FIRST_MINUTE_SECONDS - (time.monotonic() - live.started)
     live.wait(lambda: newest_part(marts) and newest_part(flags), "the first minute and its flags", seconds=seconds)
     return time.monotonic() - live.started
+
+
+@pytest.fixture(scope="session")
+def sent(live: Live, first_minute: float, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    """Replayed files by data set. Their days take minutes to be built, so the first module sends them already."""
+    files = [play_awkward(live, tmp_path_factory.mktemp("awkward"))]
+    if WEATHER.exists():
+        files.append(play_weather(live))
+    return {file.dataset: file for file in files}

@@ -39,7 +39,8 @@ LINEAGE = """
     assetMaterializations(limit: 1) { metadataEntries { ... on TableColumnLineageMetadataEntry {
       lineage { columnName columnDeps { assetKey { path } columnName } } } } } } } }"""
 
-pytestmark = pytest.mark.usefixtures("first_minute")
+# The files are only sent here, so that their days are built while these pages are looked at.
+pytestmark = pytest.mark.usefixtures("first_minute", "sent")
 
 
 @pytest.fixture(scope="module")

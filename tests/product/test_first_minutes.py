@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from iot_pipeline.clock import MINUTE, minute_key, minutes_between
+from iot_pipeline.clock import MINUTE, minute_key, minutes_between, utc_now
 from iot_pipeline.operations.status import Freshness
 from iot_pipeline.stats.published import published_minute
 from sensors_sim.fleet import Message
@@ -21,7 +21,7 @@ from sensors_sim.registry import FLEETS
 from tests.product.conftest import FIRST_MINUTE_SECONDS, Holder
 from tests.product.live import Live, newest_part
 
-pytestmark = pytest.mark.usefixtures("first_minute")
+pytestmark = pytest.mark.usefixtures("first_minute", "hand_made")
 
 # By hand, so that no timetable of the simulators decides what is tested: payload and reason.
 MALFORMED = {
@@ -30,6 +30,20 @@ MALFORMED = {
     "spBv1.0/ice_plant/DDATA/sensors/hand-made": (b"\xff\xff\xff", "bad_protobuf"),
     "nobody/knows/this": (b'{"a": 1}', "no_mapping"),
 }
+
+
+@pytest.fixture(scope="module")
+def hand_made(live: Live) -> None:
+    """The malformed messages, sent before the first test of this module so that none has to wait for them."""
+    publisher = MqttPublisher(live.settings, "hand-made", window=10)
+    publisher.start()
+    try:
+        publisher.wait_connected(10)
+        for topic, (payload, _) in MALFORMED.items():
+            publisher.publish(Message(utc_now(), topic, payload))
+        publisher.drain(10)
+    finally:
+        publisher.close()
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +139,6 @@ def test_devices_tell_units_and_attributes(live: Live) -> None:
 
 
 def test_malformed_messages_are_in_quarantine_with_their_reason(live: Live) -> None:
-    publisher = MqttPublisher(live.settings, "hand-made", window=10)
-    publisher.start()
-    try:
-        publisher.wait_connected(10)
-        for topic, (payload, _) in MALFORMED.items():
-            publisher.publish(Message(datetime.now().astimezone(), topic, payload))
-        publisher.drain(10)
-    finally:
-        publisher.close()
-
     def found() -> dict[str, tuple[bytes, str]]:
         rows = live.query(
             "select topic, payload, reason, detail from quarantine where list_contains(?, topic)", list(MALFORMED)
