@@ -23,7 +23,7 @@ from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS, readings
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS, day_assets, minute_assets, sealed_assets
 from iot_pipeline.stats.checks import data_time_checks
-from iot_pipeline.stats.sensors import data_time_sensor, late_days_sensor, late_minutes_sensor
+from iot_pipeline.stats.sensors import health_sensor, late_days_sensor, late_minutes_sensor
 
 MINUTE_CHAIN = [READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS]
 
@@ -42,7 +42,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         landed_minutes_sensor(settings, minute_chain),
         late_minutes_sensor(settings, statistics=late_minutes, flags=late_flags, lookback=longest_lookback()),
         late_days_sensor(settings, day_chain),
-        data_time_sensor(settings),
+        health_sensor(settings),
     ]
     housekeeping = housekeeping_job(settings)
     schedules = [

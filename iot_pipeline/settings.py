@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     )
     batch_rows: int = Field(20_000, ge=1, le=1_000_000, description="Messages that fill a landing batch.")
     batch_bytes: int = Field(64_000_000, ge=1, description="Payload bytes that fill a landing batch.")
-    batch_seconds: float = Field(2.0, gt=0, le=30, description="Longest time a message waits for its batch.")
+    batch_seconds: float = Field(2.0, gt=0, le=5, description="Longest time a message waits for its batch.")
     in_flight_window: int = Field(
         20_000,
         ge=1,

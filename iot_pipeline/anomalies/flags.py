@@ -15,8 +15,8 @@ from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_de
 from iot_pipeline.anomalies.detectors.base import SERIES
 from iot_pipeline.clock import MINUTE, floor_minute, minute_key, minutes_between
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.readings.store import read_event_minutes
 from iot_pipeline.settings import Settings
+from iot_pipeline.stats.current import read_current
 from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree
 from iot_pipeline.trees import MinuteTree
 
@@ -80,7 +80,7 @@ def score_minutes(
     start = first
     while start <= last:
         end = min(start + (CHUNK_MINUTES - 1) * MINUTE, last)
-        window = read_window(settings.paths, start, end, chosen)
+        window = read_window(settings, start, end, chosen)
         flags = score_window(window, chosen)
         readings += window.readings.filter(pl.col("event_ts") >= start).height
         by_detector.update(dict(flags.group_by("detector").len().iter_rows()))
@@ -91,13 +91,13 @@ def score_minutes(
     return report
 
 
-def read_window(paths: DataPaths, first: datetime, last: datetime, detectors: Sequence[Detector]) -> ScoringWindow:
+def read_window(settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector]) -> ScoringWindow:
     """Read what `detectors` need to score `first` to `last`, and no more."""
     statistics = first - max(detector.lookback for detector in detectors)
     single = first - max(detector.readings_lookback for detector in detectors)
     return ScoringWindow(
-        readings=read_event_minutes(paths, single, last),
-        minutes=device_minute_tree(paths).read(statistics, last),
+        readings=read_current(settings, single, last),
+        minutes=device_minute_tree(settings.paths).read(statistics, last),
         first=first,
         last=last,
     )

@@ -41,6 +41,12 @@ def collector_verdict(heartbeats: list[CollectorHeartbeat], now: datetime) -> tu
     return healthy, metadata
 
 
+def collector_evaluation(settings: Settings) -> dg.AssetCheckEvaluation:
+    """The verdict of this moment, as it is reported without a run."""
+    healthy, metadata = collector_verdict(read_heartbeats(settings.paths), utc_now())
+    return dg.AssetCheckEvaluation(asset_key=LANDING, check_name=ALIVE, passed=healthy, metadata=metadata)
+
+
 def landing_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The same verdict as an executable check."""
 
@@ -50,7 +56,7 @@ def landing_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         description="Every collector reported within 15 s and is connected to its broker.",
     )
     def collector_alive() -> dg.AssetCheckResult:
-        healthy, metadata = collector_verdict(read_heartbeats(settings.paths), utc_now())
-        return dg.AssetCheckResult(passed=healthy, metadata=metadata)
+        evaluation = collector_evaluation(settings)
+        return dg.AssetCheckResult(passed=evaluation.passed, metadata=evaluation.metadata)
 
     return [collector_alive]

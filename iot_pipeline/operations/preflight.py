@@ -89,7 +89,8 @@ def fix_minute_start(settings: Settings) -> date:
     """
     if settings.minute_start is not None:
         return settings.minute_start
-    computed = settings.first_minute.date()
+    # A folder without data needs no past: in the UI the window then begins with the product and fills up.
+    computed = settings.first_minute.date() if settings.paths.landing.exists() else utc_now().date()
     file = settings.paths.state / "minute_start.json"
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))

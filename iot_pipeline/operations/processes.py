@@ -125,7 +125,8 @@ class Plan:
             ready=readiness.listens(self.code_server_port),
             ready_seconds=180,
             stop_rank=1,
-            grace_seconds=6,
+            # It waits for the runs below it to notice.
+            grace_seconds=10,
             has_children=True,
         )
 

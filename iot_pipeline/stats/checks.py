@@ -11,8 +11,9 @@ from datetime import timedelta
 import dagster as dg
 
 from iot_pipeline.clock import DAY, MINUTE, utc_now
+from iot_pipeline.landing.layout import landed_minutes
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.published import newest_day, newest_minute
+from iot_pipeline.stats.published import days_with_readings, newest_day, newest_minute
 
 DEVICE_MINUTE = dg.AssetKey("device_minute")
 DEVICE_DAY = dg.AssetKey("device_day")
@@ -25,13 +26,13 @@ Verdict = Callable[[Settings], dg.AssetCheckEvaluation]
 
 
 def minutes_current(settings: Settings) -> dg.AssetCheckEvaluation:
-    """Whether the newest minute with statistics ended within `MINUTE_LAG`."""
-    newest = newest_minute(settings.paths)
+    """Whether the newest minute with statistics ended within `MINUTE_LAG`; before the first, whether that is due."""
+    newest = newest_minute(settings.paths) or next(iter(landed_minutes(settings.paths, None)), None)
     lag = utc_now() - newest - MINUTE if newest else None
     return dg.AssetCheckEvaluation(
         asset_key=DEVICE_MINUTE,
         check_name=MINUTES_CURRENT,
-        passed=lag is not None and lag <= MINUTE_LAG,
+        passed=lag is None or lag <= MINUTE_LAG,
         metadata={
             "newest_minute": newest.isoformat() if newest else "none",
             "lag_seconds": round(lag.total_seconds(), 1) if lag is not None else -1.0,
@@ -41,13 +42,16 @@ def minutes_current(settings: Settings) -> dg.AssetCheckEvaluation:
 
 
 def days_current(settings: Settings) -> dg.AssetCheckEvaluation:
-    """Whether the newest day with statistics ended within `DAY_LAG`; the present day counts so far."""
-    newest = newest_day(settings.paths)
+    """Whether the newest day with statistics ended within `DAY_LAG`; before the first, whether that is due.
+
+    The present day counts, since it is built so far.
+    """
+    newest = newest_day(settings.paths) or next(iter(days_with_readings(settings.paths)), None)
     lag = utc_now().date() - newest - DAY if newest else None
     return dg.AssetCheckEvaluation(
         asset_key=DEVICE_DAY,
         check_name=DAYS_CURRENT,
-        passed=lag is not None and lag <= DAY_LAG,
+        passed=lag is None or lag <= DAY_LAG,
         metadata={
             "newest_day": newest.isoformat() if newest else "none",
             "allowed_days": round(DAY_LAG / DAY, 2),

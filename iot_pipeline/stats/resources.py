@@ -145,8 +145,8 @@ class ColumnLineage:
         }
         write_bytes(msgspec.json.encode(self._known), self._path)
 
-    def metadata(self, unique_id: str) -> dict[str, dg.TableColumnLineage]:
-        """The lineage as metadata of a materialisation; nothing when it is not known."""
+    def metadata(self, unique_id: str) -> dict[str, dg.TableColumnLineage | dg.MarkdownMetadataValue]:
+        """The lineage as metadata of a materialisation, for programs and as a table; nothing when it is not known."""
         columns = self._known.get(unique_id)
         if columns is None:
             return {}
@@ -154,7 +154,13 @@ class ColumnLineage:
             column: [dg.TableColumnDep(dg.AssetKey.from_user_string(asset), name) for asset, name in parents]
             for column, parents in columns.items()
         }
-        return {LINEAGE: dg.TableColumnLineage(deps)}
+        rows = [
+            f"| {column} | {', '.join(f'{asset}.{name}' for asset, name in parents) or 'computed'} |"
+            for column, parents in columns.items()
+        ]
+        # The open-source web UI draws no column lineage, so it is written out as well.
+        table = dg.MetadataValue.md("\n".join(["| column | comes from |", "|---|---|", *rows]))
+        return {LINEAGE: dg.TableColumnLineage(deps), "columns_come_from": table}
 
 
 def _declared_columns(manifest: Manifest, unique_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dagster as dg
 import msgspec
 
 from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, parse_minute, utc_now
+from iot_pipeline.landing.checks import collector_evaluation
 from iot_pipeline.landing.sensors import runs_in_flight
 from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, range_tags
 from iot_pipeline.settings import Settings
@@ -123,19 +124,22 @@ def late_days_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinition:
     return late_days
 
 
-def data_time_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Report every minute how old the newest data is, so that a standstill is seen without a run."""
+def health_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Report every minute whether collectors live and how old the newest data is: a standstill shows without a run."""
 
     @dg.sensor(
-        name="data_time",
+        name="health",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports the age of the newest minute and day as asset checks.",
+        description="Reports as asset checks whether collectors live, and the age of the newest minute and day.",
     )
-    def data_time() -> dg.SensorResult:
-        return dg.SensorResult(asset_events=[verdict(settings) for verdict in VERDICTS])
+    def health() -> dg.SensorResult:
+        return dg.SensorResult(
+            skip_reason="checks reported; this sensor starts no runs",
+            asset_events=[collector_evaluation(settings), *(verdict(settings) for verdict in VERDICTS)],
+        )
 
-    return data_time
+    return health
 
 
 def publication_times(

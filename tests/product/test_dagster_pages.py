@@ -31,7 +31,7 @@ ASSETS = (
     "device_month",
     "device_year",
 )
-SENSORS = ("landed_minutes", "late_minutes", "late_days", "data_time")
+SENSORS = ("landed_minutes", "late_minutes", "late_days", "health")
 SCHEDULES = ("yesterday", "repair_minutes", "repair_days", "housekeeping_nightly")
 DAEMONS = ("Sensors", "Backfill", "Scheduler", "Run queue", "Monitoring", "Freshness Daemon")
 LINEAGE = """

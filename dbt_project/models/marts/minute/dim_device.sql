@@ -3,7 +3,9 @@
   built again, twice, or in any order, and the newest word of a device still wins.
 #}
 with sightings as (
+    -- A Sparkplug edge node announces itself without measuring anything: it is no device.
     select * from {{ ref('stg_devices') }}
+    where reading_count > 0 or attributes <> '{}'
 ),
 
 published as (
