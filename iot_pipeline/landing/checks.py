@@ -25,13 +25,14 @@ def collector_verdict(heartbeats: list[CollectorHeartbeat], now: datetime) -> tu
         age = beat.age(now)
         fresh = age <= STALE_AFTER
         healthy = healthy and fresh and beat.connected
+        # Plain numbers, so that the UI plots them over time.
+        metadata[f"{beat.collector}/heartbeat_age_seconds"] = dg.MetadataValue.float(round(age.total_seconds(), 1))
+        metadata[f"{beat.collector}/unacked"] = dg.MetadataValue.int(beat.unacked)
         metadata[beat.collector] = dg.MetadataValue.json(
             {
-                "heartbeat_age_seconds": round(age.total_seconds(), 1),
                 "connected": beat.connected,
                 "broker": beat.broker,
                 "messages": beat.messages,
-                "unacked": beat.unacked,
                 "reconnects": beat.reconnects,
                 "last_error": beat.last_error,
             }

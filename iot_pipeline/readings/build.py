@@ -6,7 +6,7 @@ replaces all that it wrote before and announces only what changed.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 
 from iot_pipeline.clock import MINUTE, day_key, minute_key, utc_now
 from iot_pipeline.files import append_line, write_parquet
-from iot_pipeline.landing.layout import read_minute
+from iot_pipeline.landing.layout import landed_minutes, read_minute
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.protocols.sparkplug_b import parse_topic
 from iot_pipeline.readings.births import BirthBook
@@ -25,12 +25,14 @@ from iot_pipeline.readings.frames import Decoded, birth_frame, decode_frame, dev
 from iot_pipeline.readings.intake import IntakeMinute, outcomes
 from iot_pipeline.readings.mapping import MappingSet
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA
-from iot_pipeline.readings.store import birth_file, birth_files
+from iot_pipeline.readings.store import birth_file, birth_files, landed_of
 from iot_pipeline.settings import Settings
 from iot_pipeline.trees import MinuteTree
 
 __all__ = ["IntakeMinute", "build_minutes", "device_tree", "intake_tree", "quarantine_tree"]
 
+# How far back births are looked for in landing minutes that were not decoded; nodes are born anew more often.
+BIRTHS_NOT_DECODED = timedelta(days=1)
 LEDGER_FILE = "readings.jsonl"
 _log = structlog.get_logger(__name__)
 
@@ -91,12 +93,31 @@ def build_minutes(settings: Settings, mappings: MappingSet, minutes: Sequence[da
 
 
 def _book(paths: DataPaths, minute: datetime) -> BirthBook:
-    def older() -> Iterator[list[tuple[str, bytes]]]:
-        for path in birth_files(paths, minute):
-            frame = pl.read_parquet(path, hive_partitioning=False)
-            yield list(zip(frame["topic"], frame["payload"], strict=True))
+    return BirthBook(lambda: _older_births(paths, minute))
 
-    return BirthBook(older)
+
+def _older_births(paths: DataPaths, minute: datetime) -> Iterator[list[tuple[str, bytes]]]:
+    """Births that landed before `minute`, newest first.
+
+    Landing minutes that were not decoded yet, because their run failed or has not come, are read from
+    landing: what a message means must not depend on which minute was decoded first.
+    """
+    kept = {landed_of(path): path for path in birth_files(paths, minute)}
+    waiting = set(_not_decoded(paths, minute - BIRTHS_NOT_DECODED, minute))
+    for older in sorted({*kept, *waiting}, reverse=True):
+        if older in waiting:
+            landed = read_minute(paths, older).sort("received_at", "collector", "batch", "row")
+            births = landed.filter(_is_birth(landed["topic"]))
+        else:
+            births = pl.read_parquet(kept[older], hive_partitioning=False)
+        yield list(zip(births["topic"], births["payload"], strict=True))
+
+
+def _not_decoded(paths: DataPaths, since: datetime, before: datetime) -> Iterator[datetime]:
+    tree = intake_tree(paths)
+    for minute in landed_minutes(paths, since):
+        if minute < before and tree.sealed.current(minute.date()) is None and not tree.file(minute).exists():
+            yield minute
 
 
 def _build(settings: Settings, decoder: MessageDecoder, minute: datetime, first_minute: datetime) -> _Built:
@@ -143,16 +164,19 @@ def _used_versions(decoded: Decoded, decoder: MessageDecoder) -> dict[str, str]:
 
 
 def _keep_births(path: Path, decoded: Decoded) -> None:
-    topics = decoded.messages["topic"]
-    parsed = {text: parse_topic(text) for text in topics.unique()}
-    is_birth = pl.Series(
-        [(topic := parsed[text]) is not None and topic.message_type.is_birth for text in topics], dtype=pl.Boolean
-    )
-    births = birth_frame(decoded, is_birth)
+    births = birth_frame(decoded, _is_birth(decoded.messages["topic"]))
     if births.is_empty():
         path.unlink(missing_ok=True)
     elif not path.exists() or not pl.read_parquet(path, hive_partitioning=False).equals(births):
         write_parquet(births, path)
+
+
+def _is_birth(topics: pl.Series) -> pl.Series:
+    """Which messages are births, by their topics."""
+    parsed = {text: parse_topic(text) for text in topics.unique()}
+    return pl.Series(
+        [(topic := parsed[text]) is not None and topic.message_type.is_birth for text in topics], dtype=pl.Boolean
+    )
 
 
 def _publish(paths: DataPaths, built: Sequence[_Built]) -> None:

@@ -73,6 +73,8 @@ class ModelTranslator(DagsterDbtTranslator):
             return spec
         minute = "minute" in manifest["nodes"][unique_id]["tags"]
         return spec.replace_attributes(
+            # The SQL is a link away; in the description it would hide the sentence.
+            description=" ".join(manifest["nodes"][unique_id]["description"].split()),
             # What was published before is the asset itself: no arrow from an asset to itself.
             deps=[dep for dep in spec.deps if dep.asset_key.path[0] != "history"],
             group_name="statistics_minute" if minute else "statistics_day",

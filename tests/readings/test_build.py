@@ -164,16 +164,19 @@ def test_the_first_durable_copy_wins_over_landing_minutes(settings: Settings) ->
     assert read_event_minutes(settings.paths, EVENT, EVENT)["value"].to_list() == [1.0]
 
 
-def test_births_of_earlier_minutes_name_the_data_of_later_ones(settings: Settings) -> None:
+@pytest.mark.parametrize("order", ["decoded before", "decoded after"])
+def test_births_of_earlier_minutes_name_the_data_of_later_ones(settings: Settings, order: str) -> None:
     at_ms = int(EVENT.timestamp() * 1000)
     birth = encode_payload(Payload(at_ms, 1, [Metric("measure", 7, at_ms, DataType.DOUBLE, 1.0)]))
     data = encode_payload(Payload(at_ms, 2, [Metric("", 7, at_ms + 1, value=2.0)]))
     topic = "spBv1.0/ice_plant/{}/sensors/device_1"
     (first,) = land(settings, [(NOW, topic.format("DBIRTH"), birth)], batch=1)
     (last,) = land(settings, [(NOW + 5 * MINUTE, topic.format("DDATA"), data)], batch=2)
-    build_minutes(settings, BUILT_IN, [first])
+    if order == "decoded before":
+        build_minutes(settings, BUILT_IN, [first])
     (intake,) = build_minutes(settings, BUILT_IN, [last])
     assert (intake.decoded, intake.quarantined) == (1, 0)
+    build_minutes(settings, BUILT_IN, [first])
     assert read_event_minutes(settings.paths, EVENT, EVENT)["value"].to_list() == [1.0, 2.0]
 
 
