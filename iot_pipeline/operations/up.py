@@ -23,6 +23,7 @@ from iot_pipeline.operations.process_spec import ProcessSpec
 from iot_pipeline.operations.processes import Plan
 from iot_pipeline.operations.runstate import ProcessReport, UpReport, write_report
 from iot_pipeline.operations.supervisor import ProcessFailed, Supervisor
+from iot_pipeline.readings.mapping import load_mappings
 from iot_pipeline.settings import Settings, load_settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,6 +68,8 @@ def up(settings: Settings, options: UpOptions) -> int:
 
 def _plan(settings: Settings, options: UpOptions) -> Plan:
     embedded = "broker_url" not in settings.model_fields_set
+    # Loaded here only to be refused here: the stages read them anew, so that a mended one needs no restart.
+    load_mappings(settings.mappings)
     if options.dagster:
         preflight.require_free_port(settings.dagster_port, "Dagster", "--dagster-port or IOT_DAGSTER_PORT")
     if embedded:

@@ -47,6 +47,7 @@ def test_the_first_minute_stays_while_it_is_in_the_window(
     tmp_path: Path, age_days: int, window_then: int, kept: bool
 ) -> None:
     settings = load_settings(data=tmp_path, minute_window_days=14)
+    settings.paths.landing.mkdir()
     file = settings.paths.state / "minute_start.json"
     file.parent.mkdir(parents=True)
     before = utc_now().date() - timedelta(days=age_days)
@@ -54,3 +55,9 @@ def test_the_first_minute_stays_while_it_is_in_the_window(
     start = fix_minute_start(settings)
     assert start == (before if kept else settings.first_minute.date())
     assert fix_minute_start(settings) == start
+
+
+def test_the_minutes_of_a_folder_without_data_begin_today(tmp_path: Path) -> None:
+    settings = load_settings(data=tmp_path, minute_window_days=14)
+    settings.paths.state.mkdir()
+    assert fix_minute_start(settings) == utc_now().date()

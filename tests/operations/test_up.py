@@ -105,6 +105,16 @@ def test_bad_arguments_are_told(arguments: tuple[str, ...], told: str, tmp_path:
     assert not (tmp_path / "d").exists()
 
 
+def test_a_wrong_mapping_is_told_and_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pump.yaml").write_text('topic: a/{x}\nfleet: f\ndevice_id: "{x}"\nleavs: {}\n')
+    monkeypatch.setenv("IOT_MAPPINGS", str(tmp_path))
+    text = refused("--data", str(tmp_path / "d"))
+    assert "pump.yaml" in text
+    assert "leavs" in text
+    assert "leaves" in text
+    assert read_report(DataPaths(tmp_path / "d")) is None
+
+
 def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
     url = f"mqtt://127.0.0.1:{free_port()}"
     command = iot("up", "--no-dagster", "--data", str(tmp_path), "--broker-url", url)

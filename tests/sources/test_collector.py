@@ -32,7 +32,7 @@ def test_what_is_published_is_landed_once_and_in_order(settings: Settings, broke
 
 
 def test_a_clean_stop_lands_and_acknowledges_everything(settings: Settings, broker: RunningBroker) -> None:
-    settings = load_settings(data=settings.data, broker_url=broker.url, batch_seconds=30)
+    settings = load_settings(data=settings.data, broker_url=broker.url, batch_seconds=5)
     sent = payloads(200)
     with collecting(settings), publisher(broker) as sender:
         sender.send(sent)
