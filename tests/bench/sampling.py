@@ -15,6 +15,7 @@ class Usage:
 
     command: str
     parent: int
+    created: float
     cpu_seconds: float = 0.0
     pss_bytes: int = 0
 
@@ -41,9 +42,10 @@ class Sampler:
         if self._thread is not None:
             self._thread.join()
 
-    def run_workers(self) -> dict[int, Usage]:
-        """Processes that executed a Dagster run: spawned by the code server."""
-        return {pid: usage for pid, usage in self.seen.items() if "multiprocessing.spawn" in usage.command}
+    def run_workers(self) -> list[Usage]:
+        """Processes that executed a Dagster run (the code server spawned them), in the order of their starts."""
+        workers = [usage for usage in self.seen.values() if "multiprocessing.spawn" in usage.command]
+        return sorted(workers, key=lambda usage: usage.created)
 
     def matching(self, text: str) -> Usage | None:
         """The process whose command line holds `text`."""
@@ -67,7 +69,9 @@ class Sampler:
             try:
                 usage = self.seen.get(process.pid)
                 if usage is None:
-                    usage = self.seen[process.pid] = Usage(" ".join(process.cmdline()), process.ppid())
+                    usage = self.seen[process.pid] = Usage(
+                        " ".join(process.cmdline()), process.ppid(), process.create_time()
+                    )
                 times = process.cpu_times()
                 usage.cpu_seconds = times.user + times.system + times.children_user + times.children_system
                 if memory:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import pytest
 
 from iot_pipeline.operations.runstate import leftovers, read_report
+from iot_pipeline.trees import MinuteTree
 from tests.product import catalog_holder
-from tests.product.live import Live, environment, newest_part
+from tests.product.live import Live, environment, newest_filled
 from tests.product.replays import WEATHER, Played, play_awkward, play_weather
 
 FIRST_MINUTE_SECONDS = 180.0
@@ -76,9 +77,14 @@ def holder(live: Live) -> Iterator[Holder]:
 @pytest.fixture(scope="session")
 def first_minute(live: Live, holder: Holder) -> float:
     """Seconds from the command to the first minute with statistics and flags."""
-    flags, marts = live.paths.flags, live.paths.marts / "device_minute"
+    flags, marts = MinuteTree(live.paths.flags, {}), live.paths.marts / "device_minute"
     seconds = FIRST_MINUTE_SECONDS - (time.monotonic() - live.started)
-    live.wait(lambda: newest_part(marts) and newest_part(flags), "the first minute and its flags", seconds=seconds)
+
+    def flagged() -> bool:
+        minute = newest_filled(marts)
+        return minute is not None and flags.file(minute).exists()
+
+    live.wait(flagged, "the first minute and its flags", seconds=seconds)
     return time.monotonic() - live.started
 
 

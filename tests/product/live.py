@@ -129,7 +129,12 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(PROJECT_ROOT)}
 
 
-def newest_part(tree: Path) -> datetime | None:
-    """The newest minute of an open minute tree that has a file."""
-    names = sorted(path.parts[-3] + path.parts[-2] for path in tree.glob("open/dt=*/hm=*/part.parquet"))
-    return datetime.strptime(f"{names[-1]}+0000", "dt=%Y-%m-%dhm=%H%M%z") if names else None
+def newest_filled(tree: Path) -> datetime | None:
+    """The newest minute of an open minute tree that has rows.
+
+    The first partition of all may have none: what lands in the first seconds of a minute closes the one before.
+    """
+    for path in sorted(tree.glob("open/dt=*/hm=*/part.parquet"), reverse=True):
+        if pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item():
+            return datetime.strptime(f"{path.parts[-3]}{path.parts[-2]}+0000", "dt=%Y-%m-%dhm=%H%M%z")
+    return None

@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from iot_pipeline.clock import MINUTE, minute_key, minutes_between, utc_now
+from iot_pipeline.clock import MINUTE, floor_minute, minute_key, minutes_between, utc_now
 from iot_pipeline.operations.status import Freshness
 from iot_pipeline.stats.published import published_minute
 from sensors_sim.fleet import Message
 from sensors_sim.mqtt import MqttPublisher
 from sensors_sim.registry import FLEETS
 from tests.product.conftest import FIRST_MINUTE_SECONDS, Holder
-from tests.product.live import Live, newest_part
+from tests.product.live import Live, newest_filled
 
 pytestmark = pytest.mark.usefixtures("first_minute", "hand_made")
 
@@ -106,7 +106,7 @@ def test_a_program_that_holds_the_catalog_sees_new_minutes(live: Live, holder: H
     marts = live.paths.marts / "device_minute"
 
     def next_minute() -> bool:
-        part = newest_part(marts)
+        part = newest_filled(marts)
         return part is not None and part.timestamp() > newest
 
     live.wait(next_minute, "a minute that was not there when the catalog was asked first", seconds=150)
@@ -116,11 +116,25 @@ def test_a_program_that_holds_the_catalog_sees_new_minutes(live: Live, holder: H
     assert [run for run in live.runs() if run.status == "FAILURE"] == []
 
 
+@pytest.fixture(scope="module")
+def whole_minute(live: Live) -> None:
+    """A minute that began after everything ran, so that each fleet had its say."""
+    marts, begin = live.paths.marts / "device_minute", floor_minute(utc_now()) + MINUTE
+
+    def there() -> bool:
+        minute = newest_filled(marts)
+        return minute is not None and minute >= begin
+
+    live.wait(there, "a whole minute", seconds=240)
+
+
+@pytest.mark.usefixtures("whole_minute")
 def test_all_five_fleets_have_statistics(live: Live) -> None:
     found = live.query("select distinct fleet from device_minute join dim_device using (device_id)")
     assert set(FLEETS) <= set(found["fleet"])
 
 
+@pytest.mark.usefixtures("whole_minute")
 def test_devices_tell_units_and_attributes(live: Live) -> None:
     plant = live.query(
         "select device_id, type, description from dim_device where starts_with(device_id, 'ice_plant/sensors/')"
