@@ -13,13 +13,14 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel
 
-from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, utc_now
+from iot_pipeline.clock import MINUTE, floor_minute, utc_now
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, read_heartbeats
 from iot_pipeline.operations.ports import answers
 from iot_pipeline.operations.runstate import ProcessReport, attached, read_report
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.schema import INTAKE_SCHEMA
 from iot_pipeline.settings import Settings
+from iot_pipeline.stats.published import newest_in
 from iot_pipeline.trees import MinuteTree
 
 # A heartbeat comes every second; a batch waits `batch_seconds` at most and then has to be written.
@@ -136,18 +137,6 @@ def gather(settings: Settings) -> Status:
     )
 
 
-def newest_minute(root: Path) -> datetime | None:
-    """The newest minute of a `MinuteTree` that has rows, by the names of its files; of a sealed day the last."""
-    tree = MinuteTree(root, {})
-    for day in sorted(tree.open.glob("dt=*"), reverse=True):
-        for minute in sorted(day.glob("hm=*"), reverse=True):
-            instant = datetime.strptime(f"{day.name}{minute.name} +0000", "dt=%Y-%m-%dhm=%H%M %z")
-            if tree.file(instant).exists():
-                return instant
-    sealed = tree.sealed.days()
-    return day_start(sealed[-1]) + DAY - MINUTE if sealed else None
-
-
 def _collector(beat: CollectorHeartbeat, now: datetime) -> Collector:
     shared = {name: getattr(beat, name) for name in Collector.model_fields if name != "alive"}
     return Collector(alive=beat.age(now) < LANDING_LATE, **shared)
@@ -169,7 +158,7 @@ def _landing(beats: list[CollectorHeartbeat], now: datetime) -> Stage:
 
 
 def _built(root: Path, now: datetime) -> Stage:
-    last = newest_minute(root)
+    last = newest_in(MinuteTree(root, {}))
     if last is None:
         return Stage(last=None, lag_seconds=None, freshness=Freshness.unknown)
     return _stage(last, now - (floor_minute(last) + MINUTE), BUILD_LATE)

@@ -38,12 +38,12 @@ def newest_day(paths: DataPaths) -> date | None:
 
 def newest_minute(paths: DataPaths) -> datetime | None:
     """The newest minute with statistics; None before the first."""
-    return _newest(device_minute_tree(paths))
+    return newest_in(device_minute_tree(paths))
 
 
 def front(paths: DataPaths) -> datetime | None:
     """The newest minute that was decoded, also when nothing happened in it; None before the first."""
-    return _newest(minute_trees(paths)["intake"])
+    return newest_in(minute_trees(paths)["intake"])
 
 
 def days_with_readings(paths: DataPaths) -> list[date]:
@@ -51,7 +51,7 @@ def days_with_readings(paths: DataPaths) -> list[date]:
     return sorted({*_days_descending(paths.readings / "open"), *_days_descending(paths.readings / "sealed")})
 
 
-def _newest(tree: MinuteTree) -> datetime | None:
+def newest_in(tree: MinuteTree) -> datetime | None:
     """The newest minute of a tree. Open files tell it by name; in a sealed day, minutes with rows count."""
     for day in sorted({*_days_descending(tree.open), *tree.sealed.days()}, reverse=True):
         names = [path.parent.name for path in (tree.open / f"dt={day}").glob("hm=*/part.parquet")]

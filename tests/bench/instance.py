@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+
+from iot_pipeline.operations.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 RUNS = """
@@ -69,13 +70,6 @@ def _run(raw: dict[str, object]) -> Run:
 
 def _seconds(value: object) -> float | None:
     return None if value is None else float(str(value))
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

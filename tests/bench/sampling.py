@@ -14,7 +14,6 @@ class Usage:
     """What one process has used until it was last seen."""
 
     command: str
-    parent: int
     created: float
     cpu_seconds: float = 0.0
     pss_bytes: int = 0
@@ -69,9 +68,7 @@ class Sampler:
             try:
                 usage = self.seen.get(process.pid)
                 if usage is None:
-                    usage = self.seen[process.pid] = Usage(
-                        " ".join(process.cmdline()), process.ppid(), process.create_time()
-                    )
+                    usage = self.seen[process.pid] = Usage(" ".join(process.cmdline()), process.create_time())
                 times = process.cpu_times()
                 usage.cpu_seconds = times.user + times.system + times.children_user + times.children_system
                 if memory:

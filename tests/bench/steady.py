@@ -67,13 +67,13 @@ def steady(folder: Path, minutes: int) -> list[Figure]:
         while not watch.first_seen:
             watch.look(utc_now())
             time.sleep(0.5)
-        to_first_flags = time.monotonic() - began
+        to_first_scored = time.monotonic() - began
         held = duckdb.connect(str(watch.paths.warehouse))
         _follow(watch, held, minutes)
         held.close()
         sampler.stop()
         return [
-            Figure("boot to first flags", to_first_flags, "s", 180),
+            Figure("command to first minute scored", to_first_scored, "s", 180),
             *_runs(instance, sampler),
             *_delay(watch),
             *_readers(watch, minutes),

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from iot_pipeline.clock import MINUTE, floor_minute, utc_now
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, write_heartbeat
-from iot_pipeline.operations.status import COUNTS, Freshness, gather, newest_minute
+from iot_pipeline.operations.status import COUNTS, Freshness, gather
 from iot_pipeline.operations.status_text import print_status
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.schema import INTAKE_SCHEMA
 from iot_pipeline.settings import Settings, load_settings
+from iot_pipeline.stats.published import newest_in
 from iot_pipeline.trees import MinuteTree
 
 KEYS = {
@@ -83,9 +84,9 @@ def test_late_is_told(settings: Settings) -> None:
 
 def test_the_newest_minute_is_found_by_name(tmp_path: Path) -> None:
     tree = MinuteTree(tmp_path, {"x": pl.Int64()})
-    assert newest_minute(tmp_path) is None
+    assert newest_in(MinuteTree(tmp_path, {})) is None
     tree.prepare()
     first = floor_minute(utc_now()) - timedelta(days=40)
     for minute in (first, first + timedelta(days=2, hours=3), first + timedelta(days=1)):
         tree.write(minute, tree.empty())
-    assert newest_minute(tmp_path) == first + timedelta(days=2, hours=3)
+    assert newest_in(MinuteTree(tmp_path, {})) == first + timedelta(days=2, hours=3)
