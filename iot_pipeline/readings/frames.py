@@ -6,14 +6,12 @@ Pure: messages and a sink in, frames out, equal for equal messages. Nothing is w
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 import polars as pl
 
 from iot_pipeline.landing.message import LANDING_SCHEMA
 from iot_pipeline.readings.decoder import MessageDecoder
 from iot_pipeline.readings.schema import (
     BIRTH_SCHEMA,
-    DEVICE_SCHEMA,
     IDENTITY,
     PAYLOAD_KEPT,
     QUARANTINE_SCHEMA,
@@ -100,51 +98,6 @@ def quarantine_frame(decoded: Decoded, decoder: MessageDecoder) -> pl.DataFrame:
         message_id="message_id",
         field=pl.Series([problem.field for problem in problems], dtype=pl.String),
     ).select(list(QUARANTINE_SCHEMA))
-
-
-def device_frame(decoded: Decoded, decoder: MessageDecoder) -> pl.DataFrame:
-    """Devices that were heard, by name (DEVICE_SCHEMA)."""
-    if decoded.messages.is_empty():
-        return pl.DataFrame(schema=DEVICE_SCHEMA)
-    heard = (
-        decoded.readings.sort("message", maintain_order=True)
-        .group_by("device_id")
-        .agg(
-            first_event_ts=pl.col("event_ts").min(),
-            last_event_ts=pl.col("event_ts").max(),
-            last_received_at=pl.col("received_at").max(),
-            reading_count=pl.len().cast(pl.Int64),
-            message=pl.col("message").last(),
-        )
-    )
-    topics = decoded.messages["topic"]
-    fleets = {topic: mapping.mapping.fleet for topic in topics.unique() if (mapping := decoder.mapping_of(topic))}
-    by_message = {row[0]: fleets.get(topics[row[1]], "") for row in heard.select("device_id", "message").iter_rows()}
-    told = decoded.sink.devices
-    received = decoded.messages["received_at"]
-    names = sorted({*by_message, *told})
-    described = pl.DataFrame(
-        {
-            "device_id": names,
-            "fleet": [told[name].fleet if name in told else by_message[name] for name in names],
-            "attributes": [_attributes(told[name].attributes) if name in told else "{}" for name in names],
-            "told_at": [received[told[name].message] if name in told else None for name in names],
-        },
-        schema={"device_id": pl.String(), "fleet": pl.String(), "attributes": pl.String(), "told_at": received.dtype},
-    )
-    return (
-        described.join(heard, on="device_id", how="left")
-        .with_columns(
-            last_received_at=pl.coalesce("last_received_at", "told_at"),
-            reading_count=pl.col("reading_count").fill_null(0),
-        )
-        .select(list(DEVICE_SCHEMA))
-        .sort("device_id")
-    )
-
-
-def _attributes(values: object) -> str:
-    return msgspec.json.encode(values, order="sorted").decode()
 
 
 def birth_frame(decoded: Decoded, is_birth: pl.Series) -> pl.DataFrame:
