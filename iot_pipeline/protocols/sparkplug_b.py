@@ -13,10 +13,11 @@ from google.protobuf.message import DecodeError
 
 from iot_pipeline.errors import IotError
 from iot_pipeline.protocols.sparkplug_schema import PayloadMessage
-from iot_pipeline.protocols.sparkplug_values import DataType, MetricValue, typed_value
+from iot_pipeline.protocols.sparkplug_values import COMPOSITE, DataType, MetricValue, typed_value
 
 __all__ = [
     "BIRTH_DEATH_SEQUENCE",
+    "COMPOSITE",
     "NAMESPACE",
     "DataType",
     "MessageType",
@@ -55,6 +56,11 @@ class MessageType(StrEnum):
     def is_birth(self) -> bool:
         """Whether it binds aliases to names, datatypes and properties."""
         return self in (MessageType.NBIRTH, MessageType.DBIRTH)
+
+    @property
+    def is_death(self) -> bool:
+        """Whether it ends what a birth began."""
+        return self in (MessageType.NDEATH, MessageType.DDEATH)
 
     @property
     def is_data(self) -> bool:
@@ -108,6 +114,12 @@ class Payload:
 
 
 _KNOWN = {int(kind): kind for kind in DataType}
+_COMPOSITE_FIELDS = {
+    "dataset_value": DataType.DATASET,
+    "template_value": DataType.TEMPLATE,
+    "extension_value": DataType.BYTES,
+}
+_COMPOSITE_PROPERTIES = frozenset({"propertyset_value", "propertysets_value", "extension_value"})
 
 
 def parse_topic(topic: str) -> SparkplugTopic | None:
@@ -144,6 +156,8 @@ def _decode_metric(message: Any) -> Metric:  # a protobuf class made at run time
     datatype = _KNOWN.get(message.datatype, DataType.UNKNOWN)
     present = message.WhichOneof("value")
     is_null = message.is_null
+    if present in _COMPOSITE_FIELDS:
+        datatype, present = (datatype if datatype in COMPOSITE else _COMPOSITE_FIELDS[present]), None
     return Metric(
         message.name,
         message.alias if message.HasField("alias") else None,
@@ -161,7 +175,7 @@ def _decode_properties(message: Any) -> dict[str, MetricValue]:
     found: dict[str, MetricValue] = {}
     for key, item in zip(message.keys, message.values, strict=False):
         present = item.WhichOneof("value")
-        if present is None or item.is_null:
+        if present is None or present in _COMPOSITE_PROPERTIES or item.is_null:
             continue
         value = typed_value(getattr(item, present), _KNOWN.get(item.type, DataType.UNKNOWN))
         if value is not None:

@@ -1,8 +1,8 @@
 """The protobuf messages of Sparkplug B, built at run time from the specification's field numbers.
 
 Chapter 6 of the Sparkplug 3.0 specification defines them. Building the descriptor here needs
-neither protoc nor generated code and parses at the speed of the C library. DataSet and Template
-are left out: their bytes are skipped, and a metric of such a type has no value.
+neither protoc nor generated code and parses at the speed of the C library. What holds no single value
+(DataSet, Template, nested PropertySet) is declared as bytes, which it is on the wire, and not taken apart.
 """
 
 from typing import Any
@@ -36,6 +36,9 @@ _METRIC_VALUES = (
     ("boolean_value", 14, _Field.TYPE_BOOL),
     ("string_value", 15, _Field.TYPE_STRING),
     ("bytes_value", 16, _Field.TYPE_BYTES),
+    ("dataset_value", 17, _Field.TYPE_BYTES),
+    ("template_value", 18, _Field.TYPE_BYTES),
+    ("extension_value", 19, _Field.TYPE_BYTES),
 )
 _PROPERTY_FIELDS = (("type", 1, _Field.TYPE_UINT32), ("is_null", 2, _Field.TYPE_BOOL))
 _PROPERTY_VALUES = (
@@ -45,6 +48,9 @@ _PROPERTY_VALUES = (
     ("double_value", 6, _Field.TYPE_DOUBLE),
     ("boolean_value", 7, _Field.TYPE_BOOL),
     ("string_value", 8, _Field.TYPE_STRING),
+    ("propertyset_value", 9, _Field.TYPE_BYTES),
+    ("propertysets_value", 10, _Field.TYPE_BYTES),
+    ("extension_value", 11, _Field.TYPE_BYTES),
 )
 _Fields = tuple[tuple[str, int, "_Field.Type.ValueType"], ...]
 

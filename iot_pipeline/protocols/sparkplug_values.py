@@ -53,6 +53,8 @@ _UNSIGNED_BITS = {DataType.UINT8: 8, DataType.UINT16: 16, DataType.UINT32: 32, D
 _UNSIGNED_BITS[DataType.DATETIME] = 64
 _TEXTS = frozenset({DataType.STRING, DataType.TEXT, DataType.UUID})
 _BLOBS = frozenset({DataType.BYTES, DataType.FILE, *(kind for kind in DataType if kind >= DataType.INT8_ARRAY)})
+# What holds more than one value, or none that is a number, a truth or a text.
+COMPOSITE = _BLOBS | {DataType.DATASET, DataType.TEMPLATE, DataType.PROPERTY_SET, DataType.PROPERTY_SET_LIST}
 
 
 def typed_value(value: MetricValue | None, datatype: DataType) -> MetricValue | None:
