@@ -5,12 +5,13 @@ conservation check.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 
 from iot_pipeline.clock import minute_key, minutes_between
 from iot_pipeline.landing.assets import LANDING
+from iot_pipeline.landing.layout import torn_files
 from iot_pipeline.partitions import MINUTE_POOL, minute_backfill, minute_partitions, minute_window
 from iot_pipeline.readings.build import IntakeMinute, build_minutes
 from iot_pipeline.readings.mapping import load_mappings
@@ -20,6 +21,7 @@ READINGS = dg.AssetKey("readings")
 QUARANTINE = dg.AssetKey("quarantine")
 DEVICES = dg.AssetKey("devices")
 CONSERVED = "messages_conserved"
+WHOLE = "landed_files_whole"
 
 
 def readings_assets(settings: Settings) -> dg.AssetsDefinition:
@@ -67,11 +69,16 @@ def readings_assets(settings: Settings) -> dg.AssetsDefinition:
         blocking=True,
         description="Messages landed = decoded + duplicates + without reading by rule + quarantined, in every minute.",
     )
+    whole = dg.AssetCheckSpec(
+        WHOLE,
+        asset=READINGS,
+        description="No landed file of these minutes is torn. Messages of a torn file are missing from readings.",
+    )
 
     @dg.multi_asset(
         name="decode_messages",
         specs=[readings, quarantine, devices],
-        check_specs=[conserved],
+        check_specs=[conserved, whole],
         partitions_def=minutes,
         backfill_policy=minute_backfill(settings),
         pool=MINUTE_POOL,
@@ -86,6 +93,7 @@ def readings_assets(settings: Settings) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(asset_key=QUARANTINE)
         yield dg.MaterializeResult(asset_key=DEVICES)
         yield _conservation(built)
+        yield _wholeness(settings, minutes_between(first, last))
 
     return decode_messages
 
@@ -134,5 +142,18 @@ def _conservation(built: Sequence[IntakeMinute]) -> dg.AssetCheckResult:
             **outcomes,
             "minutes_checked": len(built),
             "minutes_broken": dg.MetadataValue.json(broken),
+        },
+    )
+
+
+def _wholeness(settings: Settings, minutes: Sequence[datetime]) -> dg.AssetCheckResult:
+    torn = torn_files(settings.paths, minutes)
+    return dg.AssetCheckResult(
+        asset_key=READINGS,
+        check_name=WHOLE,
+        passed=not torn,
+        metadata={
+            "torn": dg.MetadataValue.json([str(path) for path in torn]),
+            "do": "restore them from a backup, or delete them, and materialise these minutes again",
         },
     )

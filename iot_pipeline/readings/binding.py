@@ -1,22 +1,20 @@
-"""What a mapping means for one topic: devices, times, units, attributes and qualities, bound.
+"""What a mapping means for one topic: devices, units, attributes and qualities, bound.
 
 Shared by every format. A bound part is a constant where the topic decides it, else a function of
-the record. Rows come from `records.py` and `sparkplug.py`.
+the record. Times are in `event_times.py`, metrics in `naming.py`; rows come from `records.py` and
+`sparkplug.py`.
 """
 
 from collections.abc import Callable
-from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
-from iot_pipeline.readings.fields import MISSING, Getter, Json, Missing, compile_path, parse_path, scalar_text
+from iot_pipeline.readings.fields import MISSING, Getter, Json, Key, Missing, compile_path, parse_path, scalar_text
 from iot_pipeline.readings.leaves import compile_globs
-from iot_pipeline.readings.model import UNLIMITED, Lookup, Mapping, QualityRule, TimeCandidate, TimeRule, Unit
+from iot_pipeline.readings.model import UNLIMITED, Lookup, Mapping, QualityRule, TimeCandidate, Unit
 from iot_pipeline.readings.schema import Quality
-from iot_pipeline.readings.templates import bind, field_getter, parse_template, plain_key
-from iot_pipeline.readings.times import compile_time, load_zone
+from iot_pipeline.readings.templates import Known, bind, field_getter, is_key, parse_template, plain_key
 
-Captures = MappingType[str, str]
-Key = str | int | None
+Captures = Known
 LONGEST_NAME = 512  # characters of a device id or metric
 _UNBOUNDED = 1 << 62
 
@@ -43,7 +41,9 @@ class Limits:
             return f"event time is {(event_us - received_us) / 1e6:.0f} s after its arrival"
         if event_us < received_us - self.lateness_us:
             return f"event time is {(received_us - event_us) / 1e6:.0f} s before its arrival"
-        return "event time is before the beginning of history" if event_us < self.history_start_us else None
+        return (
+            "event time is before the first day that readings are kept of" if event_us < self.history_start_us else None
+        )
 
 
 def bind_text(text: str, known: Captures) -> Getter | str | None:
@@ -90,30 +90,6 @@ def resolve(bound: Getter | str | None, record: Json, root: Json, key: Key) -> s
     return found if type(found) is str else None
 
 
-TimeReader = Callable[[Json, Json, Key], "int | None"]
-
-
-def bind_time(rule: TimeRule) -> tuple[TimeReader | None, bool]:
-    """A reader of the first usable time of a record, and whether the arrival may stand in for it."""
-    readers = []
-    for place in rule.paths:
-        candidate = place if isinstance(place, TimeCandidate) else TimeCandidate(path=place)
-        zone = load_zone(candidate.zone or rule.zone)
-        readers.append((compile_path(parse_path(candidate.path)), compile_time(candidate.unit or rule.unit, zone)))
-    received = rule.fallback == "received"
-    if not readers:
-        return None, received
-
-    def read(record: Json, root: Json, key: Key) -> int | None:
-        for get, parse in readers:
-            found = parse(get(record, root, key))
-            if found is not None:
-                return found
-        return None
-
-    return read, received
-
-
 AttributeReader = Callable[[Json, Json, Key], tuple[Json | Missing, ...]]
 
 
@@ -148,21 +124,45 @@ QualityReader = Callable[[Json, Json, Key], str]
 
 def bind_quality(mapping: Mapping) -> QualityReader | None:
     """A function that gives the quality of a record; None when every reading is good."""
-    rule = mapping.quality
-    if rule is None:
-        return None
-    get = compile_path(parse_path(rule.path))
+    return (
+        None
+        if mapping.quality is None
+        else quality_reader(mapping.quality, compile_path(parse_path(mapping.quality.path)))
+    )
+
+
+def quality_reader(rule: QualityRule, get: Getter) -> QualityReader:
+    """A function that reads the quality at one place, in the words and codes of `rule`."""
     words = _quality_words(rule)
     otherwise = rule.otherwise.value
+    from_code = {None: None, "opc_da": _opc_da, "opc_ua": _opc_ua}[rule.codes]
 
     def read(record: Json, root: Json, key: Key) -> str:
         told = get(record, root, key)
         if told is MISSING or told is None:
             return Quality.GOOD.value
+        if isinstance(told, float) and told.is_integer():
+            told = int(told)
         text = str(told).casefold() if isinstance(told, bool) else (scalar_text(told) or "").casefold()
-        return words.get(text, otherwise)
+        found = words.get(text)
+        if found is None and from_code is not None and text.isascii() and text.isdigit() and len(text) <= _LONGEST_CODE:
+            found = from_code(int(text)).value
+        return otherwise if found is None else found
 
     return read
+
+
+_LONGEST_CODE = 10  # digits of a 32-bit number
+
+
+def _opc_da(code: int) -> Quality:
+    """OPC Data Access: the two upper bits of the low byte."""
+    return {0b11: Quality.GOOD, 0b01: Quality.UNCERTAIN}.get(code >> 6 & 0b11, Quality.BAD)
+
+
+def _opc_ua(code: int) -> Quality:
+    """OPC UA part 4, 7.39: the two upper bits of the 32-bit status code."""
+    return {0b00: Quality.GOOD, 0b01: Quality.UNCERTAIN}.get(code >> 30 & 0b11, Quality.BAD)
 
 
 def _quality_words(rule: QualityRule) -> dict[str, str]:
@@ -172,12 +172,21 @@ def _quality_words(rule: QualityRule) -> dict[str, str]:
 
 def used_paths(mapping: Mapping) -> list[str]:
     """Dotted paths that the mapping reads as something else than a leaf; leaves leave them out."""
-    texts = [mapping.device_id, *mapping.attributes.values()]
+    texts = [mapping.device_id, mapping.same_device or "", *mapping.attributes.values()]
     units = (mapping.unit, *(rule.unit for rule in mapping.values))
     texts += [unit.template if isinstance(unit, Lookup) else unit or "" for unit in units]
+    places = [
+        place if isinstance(place, TimeCandidate) else TimeCandidate(path=place) for place in mapping.timestamp.paths
+    ]
+    texts += [place.template for place in places if place.template is not None]
     paths = [name for text in texts if text for name in parse_template(text).names if not name.startswith("@")]
-    paths += [place if isinstance(place, str) else place.path for place in mapping.timestamp.paths]
-    paths += [rule.path for rule in mapping.values]
+    paths = [path for path in paths if not is_key(path)]
+    paths += [place.path for place in places if place.path is not None]
+    if mapping.timestamp.shift is not None and mapping.timestamp.shift.path is not None:
+        paths.append(mapping.timestamp.shift.path)
+    for rule in mapping.values:
+        paths += [rule.path, *rule.timestamp, *([rule.quality] if rule.quality else [])]
+    paths += [split.path for split in mapping.split]
     if mapping.quality is not None:
         paths.append(mapping.quality.path)
-    return [parse_path(path).dotted for path in paths]
+    return [path.dotted for text in paths for path in parse_path(text).alternatives if not path.up]

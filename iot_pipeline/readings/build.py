@@ -18,7 +18,7 @@ from iot_pipeline.files import append_line, write_parquet
 from iot_pipeline.landing.layout import landed_minutes, read_minute
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.protocols.sparkplug_b import parse_topic
-from iot_pipeline.readings.births import BirthBook
+from iot_pipeline.readings.births import BirthBook, binds_names
 from iot_pipeline.readings.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.devices import device_frame
 from iot_pipeline.readings.filing import Filing, announced, file_readings, split_by_event
@@ -27,10 +27,11 @@ from iot_pipeline.readings.intake import IntakeMinute, outcomes
 from iot_pipeline.readings.mapping import MappingSet
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA
 from iot_pipeline.readings.store import birth_file, birth_files, landed_of
+from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
 from iot_pipeline.trees import MinuteTree
 
-__all__ = ["IntakeMinute", "build_minutes", "device_tree", "intake_tree", "quarantine_tree"]
+__all__ = ["IntakeMinute", "birth_book", "build_minutes", "device_tree", "intake_tree", "quarantine_tree"]
 
 # How far back births are looked for in landing minutes that were not decoded; nodes are born anew more often.
 BIRTHS_NOT_DECODED = timedelta(days=1)
@@ -76,9 +77,12 @@ def build_minutes(settings: Settings, mappings: MappingSet, minutes: Sequence[da
 
     Raises:
         DataError: a landed file cannot be read, or the account does not add up.
+        RemovedError: retention removed what landed in these minutes; nothing was built.
         StorageUnavailable: nothing more was written; building the same minutes again completes it.
     """
     paths = settings.paths
+    if minutes:
+        refuse_removed(paths, Level.LANDING, min(minutes).date())
     built: list[_Built] = []
     decoder: MessageDecoder | None = None
     previous: datetime | None = None
@@ -86,14 +90,15 @@ def build_minutes(settings: Settings, mappings: MappingSet, minutes: Sequence[da
     for minute in sorted(set(minutes)):
         if decoder is None or previous is None or minute - previous != MINUTE:
             # Births of minutes between two that are asked for are on disk, not in the old decoder.
-            decoder = MessageDecoder(mappings, limits_of(settings), _book(paths, minute))
+            decoder = MessageDecoder(mappings, limits_of(settings), birth_book(paths, minute))
         built.append(_build(settings, decoder, minute, first_minute))
         previous = minute
     _publish(paths, built)
     return [one.intake for one in built]
 
 
-def _book(paths: DataPaths, minute: datetime) -> BirthBook:
+def birth_book(paths: DataPaths, minute: datetime) -> BirthBook:
+    """The births that were in force when `minute` began to land; read as far back as somebody asks for."""
     return BirthBook(lambda: _older_births(paths, minute))
 
 
@@ -124,16 +129,17 @@ def _not_decoded(paths: DataPaths, since: datetime, before: datetime) -> Iterato
 def _build(settings: Settings, decoder: MessageDecoder, minute: datetime, first_minute: datetime) -> _Built:
     paths = settings.paths
     decoded = decode_frame(read_minute(paths, minute), decoder)
-    readings = decoded.readings
     _keep_births(birth_file(paths, minute), decoded)
-    filing = file_readings(paths, minute, split_by_event(readings, first_minute))
+    filing = file_readings(paths, minute, decoded, split_by_event(decoded, first_minute))
+    stored = decoded.found[decoded.order]
     counted = outcomes(
         decoded.messages.height,
-        stored=readings["message"].to_list(),
-        found=decoded.found.to_list(),
+        stored=stored.unique().to_list(),
+        found=decoded.found.unique().to_list(),
         problems=[problem.message for problem in decoded.sink.problems],
     )
-    lag = (readings["received_at"] - readings["event_ts"]).dt.total_microseconds() / 1e6
+    received_us = decoded.messages["received_at"].dt.epoch("us")
+    lag = (received_us[stored] - decoded.rows["event_us"][decoded.order]) / 1e6
     intake = IntakeMinute(
         minute=minute,
         messages=decoded.messages.height,
@@ -141,8 +147,8 @@ def _build(settings: Settings, decoder: MessageDecoder, minute: datetime, first_
         duplicates=counted.duplicates,
         no_reading=counted.no_reading,
         quarantined=counted.quarantined,
-        readings=readings.height,
-        reading_duplicates=len(decoded.found) - readings.height,
+        readings=len(stored),
+        reading_duplicates=decoded.rows.height - len(stored),
         quarantined_fields=decoded.sink.fields_rejected,
         null_fields=decoded.sink.nulls,
         lag_max_seconds=_figure(lag.max()),
@@ -152,7 +158,9 @@ def _build(settings: Settings, decoder: MessageDecoder, minute: datetime, first_
         touched_minutes=tuple(part.minute for part in filing.touched if part.minute is not None),
         touched_days=tuple(part.day for part in filing.touched if part.minute is None),
     )
-    return _Built(intake, filing, quarantine_frame(decoded, decoder), device_frame(decoded, decoder))
+    return _Built(
+        intake, filing, quarantine_frame(decoded, decoder), device_frame(decoded, decoder, settings.sparkplug_host_id)
+    )
 
 
 def _figure(value: object) -> float | None:
@@ -173,11 +181,9 @@ def _keep_births(path: Path, decoded: Decoded) -> None:
 
 
 def _is_birth(topics: pl.Series) -> pl.Series:
-    """Which messages are births, by their topics."""
+    """Which messages are births or deaths, by their topics."""
     parsed = {text: parse_topic(text) for text in topics.unique()}
-    return pl.Series(
-        [(topic := parsed[text]) is not None and topic.message_type.is_birth for text in topics], dtype=pl.Boolean
-    )
+    return pl.Series([binds_names(parsed[text]) for text in topics], dtype=pl.Boolean)
 
 
 def _publish(paths: DataPaths, built: Sequence[_Built]) -> None:

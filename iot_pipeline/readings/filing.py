@@ -16,14 +16,15 @@ import polars as pl
 import structlog
 
 from iot_pipeline.clock import DAY_FORMAT
-from iot_pipeline.files import write_bytes, write_parquet
+from iot_pipeline.files import write_bytes, write_parquet, write_parquet_slices
 from iot_pipeline.paths import DataPaths, day_folder, minute_folder
-from iot_pipeline.readings.frames import STORED_ORDER
+from iot_pipeline.readings.frames import SLICE_ROWS, Decoded
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.readings.store import DAY_PARTITION, landed_name, open_root
+from iot_pipeline.retained import Level, kept_since
 
 _log = structlog.get_logger(__name__)
-_EMPTY = pl.DataFrame(schema=READING_SCHEMA)
+_NONE = pl.Series(dtype=pl.UInt32)
 
 
 class Partition(msgspec.Struct, frozen=True, order=True):
@@ -56,25 +57,24 @@ class Filing:
     touched: tuple[Partition, ...]
 
 
-def split_by_event(readings: pl.DataFrame, first_minute: datetime) -> dict[Partition, pl.DataFrame]:
-    """Rows by event minute, and by day where the event is before `first_minute`; sorted for storage."""
-    if readings.is_empty():
-        return {}
-    keyed = readings.with_columns(
+def split_by_event(decoded: Decoded, first_minute: datetime) -> dict[Partition, pl.Series]:
+    """Stored rows by event minute, and by day where the event is before `first_minute`, in stored order."""
+    event_ts = decoded.rows["event_us"][decoded.order].cast(READING_SCHEMA["event_ts"])
+    keyed = pl.DataFrame({"row": decoded.order, "event_ts": event_ts}).select(
+        "row",
         partition_minute=pl.when(pl.col("event_ts") >= first_minute).then(pl.col("event_ts").dt.truncate("1m")),
         partition_day=pl.col("event_ts").dt.date(),
-    ).sort(STORED_ORDER)
+    )
     parts = keyed.partition_by(
         ["partition_day", "partition_minute"], as_dict=True, include_key=False, maintain_order=True
     )
-    return {
-        Partition(day, minute and minute.astimezone(UTC)): frame.select(list(READING_SCHEMA))
-        for (day, minute), frame in parts.items()
-    }
+    return {Partition(day, minute and minute.astimezone(UTC)): part["row"] for (day, minute), part in parts.items()}
 
 
-def file_readings(paths: DataPaths, landing_minute: datetime, wanted: Mapping[Partition, pl.DataFrame]) -> Filing:
-    """Make the files of `landing_minute` exactly `wanted`; equal files stay untouched.
+def file_readings(
+    paths: DataPaths, landing_minute: datetime, decoded: Decoded, wanted: Mapping[Partition, pl.Series]
+) -> Filing:
+    """Make the files of `landing_minute` exactly the `wanted` rows of `decoded`; equal files stay untouched.
 
     A partition that had readings of this landing minute and has none any more gets an empty file:
     it says that a sealed copy of them is superseded. Call `announced` once the change was told.
@@ -83,20 +83,32 @@ def file_readings(paths: DataPaths, landing_minute: datetime, wanted: Mapping[Pa
         StorageUnavailable: some files may be replaced already; building again completes the work.
     """
     root, name = open_root(paths), landed_name(landing_minute)
-    before = read_filed(paths, landing_minute)
-    frames = {**dict.fromkeys(before.partitions, _EMPTY), **wanted}
+    before = _kept(paths, read_filed(paths, landing_minute))
+    parts = {**dict.fromkeys(before.partitions, _NONE), **wanted}
     changed = {
-        partition: frame
-        for partition, frame in frames.items()
-        if not _holds(partition.folder(root) / name, frame, gone_is_empty=partition not in before.partitions)
+        partition: rows
+        for partition, rows in parts.items()
+        if not _holds(partition.folder(root) / name, decoded, rows, gone_is_empty=partition not in before.partitions)
     }
     touched = tuple(sorted({*changed, *before.unannounced}, key=_order))
     if touched:
-        remembered = Filed(tuple(sorted(frames, key=_order)), touched)
+        remembered = Filed(tuple(sorted(parts, key=_order)), touched)
         write_bytes(msgspec.json.encode(remembered), filed_file(paths, landing_minute))
-    for partition, frame in changed.items():
-        write_parquet(frame, partition.folder(root) / name)
+    for partition, rows in changed.items():
+        _write(decoded, rows, partition.folder(root) / name)
     return Filing(tuple(sorted(wanted, key=_order)), touched)
+
+
+def _kept(paths: DataPaths, filed: Filed) -> Filed:
+    """Without days whose readings retention removed: an empty file there would be all that they have."""
+    since = kept_since(paths, Level.READINGS)
+    if since is None:
+        return filed
+    partitions, unannounced = (
+        tuple(partition for partition in found if partition.day >= since)
+        for found in (filed.partitions, filed.unannounced)
+    )
+    return Filed(partitions, unannounced)
 
 
 def announced(paths: DataPaths, landing_minute: datetime, filing: Filing) -> None:
@@ -145,7 +157,18 @@ def _order(partition: Partition) -> tuple[date, str]:
     return partition.day, "" if partition.minute is None else partition.minute.isoformat()
 
 
-def _holds(path: Path, frame: pl.DataFrame, *, gone_is_empty: bool) -> bool:
+def _write(decoded: Decoded, rows: pl.Series, path: Path) -> None:
+    if len(rows) <= SLICE_ROWS:
+        write_parquet(decoded.readings_of(rows), path)
+    else:
+        write_parquet_slices(decoded.slices(rows), READING_SCHEMA, path)
+
+
+def _holds(path: Path, decoded: Decoded, rows: pl.Series, *, gone_is_empty: bool) -> bool:
     if not path.exists():
-        return gone_is_empty and frame.is_empty()
-    return pl.read_parquet(path, hive_partitioning=False).equals(frame)
+        return gone_is_empty and rows.is_empty()
+    stored = pl.scan_parquet(path, hive_partitioning=False)
+    if stored.select(pl.len()).collect().item() != len(rows):
+        return False
+    slices = enumerate(decoded.slices(rows))
+    return all(stored.slice(number * SLICE_ROWS, SLICE_ROWS).collect().equals(frame) for number, frame in slices)

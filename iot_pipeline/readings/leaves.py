@@ -7,8 +7,13 @@ worked out once and kept in a tree of nodes that follows the shape of the record
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from iot_pipeline.readings.fields import Getter
+from iot_pipeline.readings.beside import Step
+from iot_pipeline.readings.fields import dotted
+
+if TYPE_CHECKING:
+    from iot_pipeline.readings.targets import Target
 
 DEEPEST = 64  # levels below which nothing is read
 MOST_NODES = 50_000  # a sender that invents keys must not fill the memory: the tree starts again
@@ -24,61 +29,56 @@ def compile_globs(globs: Iterable[str]) -> Callable[[str], bool]:
 
 
 class Node:
-    """What is known of one path. `metric` and `unit` are constants or functions of the record."""
+    """What is known of one path."""
 
-    __slots__ = ("children", "metric", "path", "unit", "unwanted", "wanted")
+    __slots__ = ("children", "path", "steps", "target", "unwanted")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, steps: tuple[Step, ...]) -> None:
         self.path = path
+        self.steps = steps
         self.children: dict[str | int, Node] = {}
         self.unwanted = False  # neither this leaf nor anything below it
-        self.wanted = False  # this leaf
-        self.metric: Getter | str | None = None
-        self.unit: Getter | str | None = None
+        self.target: Target | None = None  # None: this leaf is not wanted
 
 
 class LeafTree:
-    """The nodes of one mapping, for one set of captures that metrics or units depend on."""
+    """The nodes of one mapping, for one set of captures that targets depend on."""
 
     def __init__(
         self,
-        start: str,
+        start: tuple[Step, ...],
         *,
         include: Callable[[str], bool],
         exclude: Callable[[str], bool],
-        metric_of: Callable[[str], Getter | str | None],
-        unit_of: Callable[[str], Getter | str | None],
+        target_of: "Callable[[str, tuple[Step, ...]], Target]",
     ) -> None:
         self._start = start
         self._include = include
         self._exclude = exclude
-        self._metric_of = metric_of
-        self._unit_of = unit_of
+        self._target_of = target_of
         self._count = 0
-        self._root = self._node(start)
+        self._root = self._node(dotted(start), start)
 
     def root(self) -> Node:
         """The node to start a record at."""
         if self._count > MOST_NODES:
             self._count = 0
-            self._root = self._node(self._start)
+            self._root = self._node(dotted(self._start), self._start)
         return self._root
 
     def child(self, node: Node, step: str | int) -> Node:
         """The node one step below, made when it is new."""
         found = node.children.get(step)
         if found is None:
-            found = node.children[step] = self._node(_below(node.path, step))
+            found = node.children[step] = self._node(_below(node.path, step), (*node.steps, step))
         return found
 
-    def _node(self, path: str) -> Node:
-        node = Node(path)
+    def _node(self, path: str, steps: tuple[Step, ...]) -> Node:
+        node = Node(path, steps)
         self._count += 1
         node.unwanted = bool(path) and self._exclude(path)
-        node.wanted = not node.unwanted and self._include(path)
-        if node.wanted:
-            node.metric = self._metric_of(path)
-            node.unit = self._unit_of(path)
+        if not node.unwanted and self._include(path):
+            node.target = self._target_of(path, steps)
         return node
 
 

@@ -13,12 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from iot_pipeline.errors import MappingError
 from iot_pipeline.readings.model import Mapping
 from iot_pipeline.readings.topics import TopicPattern
+from iot_pipeline.readings.yaml_lines import Location, YamlFile, YamlProblem, read_yaml
 
 BUILT_IN = Path(__file__).resolve().parent.parent / "mappings"
 SUFFIXES = (".yaml", ".yml")
@@ -38,8 +38,13 @@ class LoadedMapping:
 
     @cached_property
     def version(self) -> str:
-        """First 12 hex digits of the SHA-256 of the content; comments, order and layout do not count."""
-        content = json.dumps(self.mapping.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        """First 12 hex digits of the SHA-256 of the content; comments, order, layout and defaults do not count.
+
+        So a key that the language gains does not change the version of a mapping that does not use it.
+        """
+        content = json.dumps(
+            self.mapping.model_dump(mode="json", exclude_defaults=True), sort_keys=True, ensure_ascii=False
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @cached_property
@@ -56,7 +61,9 @@ class LoadedMapping:
         taken, excluded = self._patterns
         if any(pattern.match(topic) is not None for pattern in excluded):
             return None
-        return next((found for pattern in taken if (found := pattern.match(topic)) is not None), None)
+        found = next((found for pattern in taken if (found := pattern.match(topic)) is not None), None)
+        # What a mapping ignores is its own: nobody else is asked.
+        return {} if found is None and self.ignores(topic) else found
 
     def ignores(self, topic: str) -> bool:
         """Whether messages of `topic` hold no readings, by rule."""
@@ -128,29 +135,48 @@ def load_mapping(path: Path) -> LoadedMapping:
 def parse_mapping(text: str, origin: str, *, default_name: str) -> LoadedMapping:
     """Check the text of a mapping file; `origin` names it in messages. Raises MappingError."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise MappingError(f"{origin}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise MappingError(f"{origin}: expected keys and values; valid keys are: {_keys(Mapping)}")
+        file = read_yaml(text)
+    except YamlProblem as error:
+        raise MappingError(f"{origin}:{error.line}: {error}") from error
+    if not isinstance(file.content, dict):
+        raise MappingError(f"{origin}:1: expected keys and values; valid keys are: {_keys(Mapping)}")
     try:
-        return LoadedMapping(Mapping.model_validate({"name": default_name, **content}), origin)
+        return LoadedMapping(Mapping.model_validate({"name": default_name, **file.content}), origin)
     except ValidationError as error:
-        problems = (_describe(origin, dict(problem)) for problem in error.errors(include_url=False))
-        raise MappingError("\n".join(dict.fromkeys(problems))) from error
+        problems = [dict(problem) for problem in error.errors(include_url=False)]
+        told = [_describe(origin, file, problem) for problem in problems if not _other_form(problem, problems)]
+        raise MappingError("\n".join(dict.fromkeys(told))) from error
 
 
 def _keys(model: type[BaseModel]) -> str:
-    return ", ".join(model.model_fields)
+    own = [name for name in model.model_fields if name in model.__annotations__]
+    return ", ".join([*own, *(name for name in model.model_fields if name not in own)])
 
 
-def _describe(origin: str, problem: dict[str, object]) -> str:
-    location = problem["loc"] if isinstance(problem["loc"], tuple) else ()
-    key = ".".join(str(part) for part in location) or "mapping"
+def _other_form(problem: dict[str, object], problems: list[dict[str, object]]) -> bool:
+    """Whether another problem of the same place says more.
+
+    Where a text is possible too, only what is wrong in a table matters to somebody who wrote one; and
+    a list is not empty because its elements are wrong.
+    """
+    if len(problems) == 1:
+        return False
+    table = problem["type"] == "string_type" and isinstance(problem.get("input"), dict)
+    return table or (problem["type"] == "too_short" and bool(problem.get("input")))
+
+
+def _describe(origin: str, file: YamlFile, problem: dict[str, object]) -> str:
+    location: Location = problem["loc"] if isinstance(problem["loc"], tuple) else ()
+    known, line = file.find(location)
+    if problem["type"] in ("missing", "extra_forbidden") and location and known[-1:] != location[-1:]:
+        known = (*known, location[-1])
+    key = ".".join(str(part) for part in known) or "mapping"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    text = f"{origin}: {key}: {message}"
+    text = f"{origin}:{line}: {key}: {message}"
     if problem["type"] not in ("missing", "value_error"):
         text += f"; received {str(problem.get('input'))[:80]!r}"
+    if "string" in str(problem["type"]) and isinstance(problem.get("input"), bool):
+        text += " (YAML reads on, off, yes, no, true and false as a boolean: put quotes around it)"
     valid = _valid_values(location, str(problem["type"]))
     return f"{text}; valid {valid}" if valid else text
 

@@ -1,127 +1,135 @@
-"""What a mapping file may say: pydantic models, checked on load. How they run is in `compile.py`.
+"""What a mapping file may say: pydantic models, checked on load. How they run is in `binding.py`.
 
-Every text that has a grammar of its own (topic patterns, paths, templates, zones) is parsed here
-once, so that a wrong one is an error of the file and never of a message.
+The parts that a mapping is made of are in `rules.py`.
 """
 
-import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
+from pydantic.functional_serializers import model_serializer
 
-from iot_pipeline.readings.fields import parse_path
 from iot_pipeline.readings.formats import PayloadFormat
-from iot_pipeline.readings.schema import Quality
+from iot_pipeline.readings.rules import (
+    AttributeText,
+    Condition,
+    LeafRule,
+    Linear,
+    Lookup,
+    NoValues,
+    Part,
+    Paths,
+    PathText,
+    QualityRule,
+    Rewrite,
+    Split,
+    TemplateText,
+    TimeCandidate,
+    TimeRule,
+    TimeShift,
+    Topics,
+    Unit,
+    ValueRule,
+    check_scales,
+)
+from iot_pipeline.readings.templates import Field as TemplateField
 from iot_pipeline.readings.templates import parse_template
-from iot_pipeline.readings.times import TimeUnit, load_zone
-from iot_pipeline.readings.topics import TopicPattern
-from iot_pipeline.readings.values import TextRule
+from iot_pipeline.readings.topics import NamePattern, TopicPattern
 
-
-def _topic(text: str) -> str:
-    return TopicPattern(text).pattern
-
-
-def _path(text: str) -> str:
-    parse_path(text)
-    return text
-
-
-def _template(text: str) -> str:
-    for name in parse_template(text).names:
-        if not name.startswith("@"):
-            parse_path(name)
-    return text
-
-
-def _zone(name: str) -> str:
-    load_zone(name)
-    return name
-
-
-def _one_or_more(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _constant_text(value: object) -> object:
-    # In YAML `latitude: 47.1` is a number: a constant, written without quotes.
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-TopicText = Annotated[str, AfterValidator(_topic)]
-PathText = Annotated[str, AfterValidator(_path)]
-TemplateText = Annotated[str, AfterValidator(_template)]
-AttributeText = Annotated[TemplateText, BeforeValidator(_constant_text)]
-ZoneName = Annotated[str, AfterValidator(_zone)]
-Topics = Annotated[tuple[TopicText, ...], BeforeValidator(_one_or_more)]
+__all__ = [
+    "UNLIMITED",
+    "Condition",
+    "LeafRule",
+    "Linear",
+    "Lookup",
+    "Mapping",
+    "QualityRule",
+    "Reading",
+    "Rewrite",
+    "Split",
+    "TimeCandidate",
+    "TimeRule",
+    "TimeShift",
+    "Unit",
+    "ValueRule",
+    "Variant",
+]
 UNLIMITED = "unlimited"
 
 
-class Part(BaseModel):
-    """Base of all parts of a mapping: unknown keys are errors, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
 
 
-class Lookup(Part):
-    """A text by another text, such as a unit by a kind of meter."""
-
-    template: TemplateText = Field(description="What is looked up.")
-    table: dict[str, str] = Field(description="Its translation; what is not in it has none.")
+Conditions = Annotated[
+    tuple[Condition, ...], BeforeValidator(_listed, json_schema_input_type=Condition | list[Condition])
+]
 
 
-Unit = TemplateText | Lookup
+class Reading(Part):
+    """What is read of a message, and how."""
 
-
-class ValueRule(Part):
-    """One value at one path."""
-
-    path: PathText
-    metric: TemplateText | None = Field(
-        default=None, description="Name of the metric; default: the mapping's `metric`."
+    when: Conditions = Field(default=(), description="Messages for which it does not hold are left out, by rule.")
+    only: Conditions = Field(default=(), description="Records for which it does not hold are left out, by rule.")
+    each: PathText | None = Field(default=None, description="An array or object whose elements are records.")
+    then_each: Paths = Field(
+        default=(), description="Arrays or objects within those, level by level; `^.` is the record around."
     )
-    unit: Unit | None = Field(default=None, description="Default: `units`, then the mapping's `unit`.")
-    text: TextRule | None = Field(default=None, description="What becomes of other text; default: reject.")
+    each_optional: bool = Field(default=False, description="Where the array is missing there is nothing, by rule.")
+    deep: bool = Field(default=False, description="Objects below at any depth are records too, `{key}` their path.")
+    columns: PathText | None = Field(
+        default=None, description="An object of arrays of equal length: position by position they are records."
+    )
+    names: PathText | None = Field(default=None, description="Names for the elements of records that are arrays.")
+    metric: TemplateText = Field(default="{path}", description="{path} of the value; {leaf}: below `leaves.under`.")
+    split: tuple[Split, ...] = Field(default=(), description="Fields whose parts are names for templates.")
+    device_name: Rewrite | None = Field(default=None, description="How device ids are changed.")
+    metric_name: Rewrite | None = Field(default=None, description="How metrics are changed.")
+    same_device: TemplateText | None = Field(
+        default=None, description="A second place that names the device; records that disagree are refused."
+    )
+    values: tuple[ValueRule, ...] = ()
+    leaves: LeafRule | None = None
+    timestamp: TimeRule = TimeRule(fallback="received")
+    unit: Unit | None = Field(default=None, description="Unit of every metric that `units` does not name.")
+    units: dict[str, str] = Field(default={}, description="Glob over value paths to unit; the first match wins.")
+    metric_units: dict[str, str] = Field(default={}, description="Glob over metrics to unit; wins over `units`.")
+    unit_suffixes: dict[str, str] = Field(
+        default={}, description="End of a metric to unit, such as _kWh: kWh; after `units`, the longest wins."
+    )
+    strip_suffix: bool = Field(default=False, description="Whether such an end is taken off the metric.")
+    unit_in_text: bool = Field(default=False, description="Whether a text such as '21.5 °C' is a number with its unit.")
+    words: dict[str, float] = Field(default={}, description="Texts that are numbers, such as 'ON': 1; case is ignored.")
+    numeric_text: bool = Field(default=True, description="Whether a text such as '21.5' is a number.")
+    decimal_comma: bool = Field(default=False, description="Whether '21,5' is 21.5.")
+    no_value: NoValues = Field(default=(), description="Numbers and texts that mean no value, as null does.")
+    scales: dict[str, FiniteFloat | Linear] = Field(
+        default={}, description="Glob over metrics to a factor, or to {scale, offset}; the first match wins."
+    )
+    quality: QualityRule | None = None
+    attributes: dict[str, AttributeText] = Field(default={}, description="What the device page shows beside readings.")
+
+    @field_validator("units", "metric_units", "unit_suffixes")
+    @classmethod
+    def _globs(cls, units: dict[str, str]) -> dict[str, str]:
+        if any(not glob for glob in units):
+            raise ValueError("a glob cannot be empty")
+        return units
+
+    _scales = field_validator("scales")(check_scales)
 
 
-class LeafRule(Part):
-    """Every numeric leaf below a path, except fields that the mapping uses otherwise."""
+class Variant(Reading):
+    """One of several kinds of message on the same topics: what it does not say, the mapping says."""
 
-    under: PathText = Field(default=".", description="Where to start; the paths of leaves still start at the record.")
-    include: tuple[str, ...] = Field(default=("*",), description="Globs over leaf paths; `*` crosses dots.")
-    exclude: tuple[str, ...] = Field(default=(), description="Globs over leaf paths; win over include.")
-    text: TextRule = Field(default=TextRule.IGNORE, description="What becomes of leaves that are other text.")
-    arrays: Literal["skip", "index"] = Field(default="skip", description="`index`: elements are leaves `name[0]`, ...")
+    device_id: TemplateText = ""
+    skip: bool = Field(default=False, description="Messages of this kind hold no readings, by rule.")
 
-
-class TimeCandidate(Part):
-    """One place where a time may be."""
-
-    path: PathText
-    unit: TimeUnit | None = None
-    zone: ZoneName | None = None
+    @model_serializer(mode="plain")
+    def _told(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
 
-class TimeRule(Part):
-    """Where the event time is: the first usable of `paths`, else what `fallback` says."""
-
-    paths: Annotated[tuple[PathText | TimeCandidate, ...], BeforeValidator(_one_or_more)] = ()
-    unit: TimeUnit = TimeUnit.AUTO
-    zone: ZoneName = Field(default="UTC", description="IANA zone of times that tell none.")
-    fallback: Literal["received", "reject"] = "reject"
-
-
-class QualityRule(Part):
-    """Where the quality is told and which words mean what. Not told means good."""
-
-    path: PathText
-    good: tuple[str, ...] = ()
-    uncertain: tuple[str, ...] = ()
-    bad: tuple[str, ...] = ()
-    otherwise: Quality = Field(default=Quality.BAD, description="What any other word means.")
-
-
-class Mapping(Part):
+class Mapping(Reading):
     """How the messages of some topics become readings."""
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Default: the file's name.")
@@ -131,47 +139,107 @@ class Mapping(Part):
     exclude: Topics = Field(default=(), description="Topic patterns that are left to other mappings.")
     ignore: Topics = Field(default=(), description="Topic patterns whose messages hold no readings, by rule.")
     format: PayloadFormat = PayloadFormat.JSON
-    each: PathText | None = Field(default=None, description="An array or object whose elements are records.")
+    unpack: dict[PathText, Literal["json", "base64_json"]] = Field(
+        default={}, description="Texts of the message that hold JSON: path to how it is packed."
+    )
     device_id: TemplateText
-    metric: TemplateText = Field(default="{path}", description="{path} of the value; {leaf}: below `leaves.under`.")
-    values: tuple[ValueRule, ...] = ()
-    leaves: LeafRule | None = None
-    timestamp: TimeRule = TimeRule(fallback="received")
-    unit: Unit | None = Field(default=None, description="Unit of every metric that `units` does not name.")
-    units: dict[str, str] = Field(default={}, description="Glob over value paths to unit; the first match wins.")
-    words: dict[str, float] = Field(default={}, description="Texts that are numbers, such as 'ON': 1; case is ignored.")
-    numeric_text: bool = Field(default=True, description="Whether a text such as '21.5' is a number.")
-    quality: QualityRule | None = None
-    attributes: dict[str, AttributeText] = Field(default={}, description="What the device page shows beside readings.")
+    parts: tuple[Variant, ...] = Field(default=(), description="Kinds of message, by `when`; all that hold are read.")
     max_lateness: int | Literal["unlimited"] | None = Field(
         default=None, description="Seconds; default: the setting. `unlimited` for replayed history."
     )
 
-    @field_validator("units")
-    @classmethod
-    def _globs(cls, units: dict[str, str]) -> dict[str, str]:
-        if any(not glob for glob in units):
-            raise ValueError("a glob cannot be empty")
-        return units
+    def variants(self) -> "tuple[Mapping, ...]":
+        """The mapping itself, or one mapping for each of its parts that is read."""
+        return tuple(self._variant(part) for part in self.parts) if self.parts else (self,)
+
+    def _variant(self, part: Variant) -> "Mapping":
+        told = {name: getattr(part, name) for name in part.model_fields_set - {"skip"}}
+        return self.model_copy(update={**told, "parts": ()})
 
     @model_validator(mode="after")
     def _something_is_read(self) -> Self:
+        if self.format is PayloadFormat.SPARKPLUG_B:
+            self._sparkplug()
+        for number, variant in enumerate(self.variants()):
+            if self.parts and self.parts[number].skip:
+                continue
+            try:
+                variant.check()
+            except ValueError as error:
+                raise ValueError(f"parts.{number}: {error}" if self.parts else str(error)) from error
+        return self
+
+    def _sparkplug(self) -> None:
+        if self.values or self.each:
+            raise ValueError("format sparkplug_b: choose metrics with `leaves`; `values` and `each` do not apply")
+        wrong = sorted(self.model_fields_set & _NOT_SPARKPLUG)
+        if wrong:
+            raise ValueError(f"format sparkplug_b: {', '.join(f'`{key}`' for key in wrong)} do not apply")
+
+    def check(self) -> None:
+        """Raise ValueError for keys that do not fit together."""
         if self.format is PayloadFormat.SCALAR and (self.leaves or self.each or len(self.values) > 1):
             raise ValueError("format scalar has one value: `leaves`, `each` and further `values` do not apply")
-        if self.format is PayloadFormat.SPARKPLUG_B and (self.values or self.each):
-            raise ValueError("format sparkplug_b: choose metrics with `leaves`; `values` and `each` do not apply")
-        if self.format in (PayloadFormat.JSON, PayloadFormat.NDJSON) and not (self.leaves or self.values):
+        if self.format in _OF_RECORDS and not (self.leaves or self.values):
             raise ValueError("either `values` or `leaves` must say what is read")
         if self.format is PayloadFormat.SCALAR and "path" in parse_template(self.metric).names:
             raise ValueError("metric: a scalar has no path; name the metric by a capture of the topic")
+        if (
+            "metric" in self.model_fields_set
+            and {"path", "leaf"} & parse_template(self.metric).names & self._captured()
+        ):
+            raise ValueError(
+                "metric: {path} and {leaf} are those of the value; name the capture of the topic otherwise"
+            )
+        if self.then_each and self.each is None:
+            raise ValueError("then_each: `each` must name the first level")
+        if self.strip_suffix and not self.unit_suffixes:
+            raise ValueError("strip_suffix: `unit_suffixes` must name the ends")
+        needs_quality = [rule.path for rule in self.values if rule.quality]
+        if self.quality is None and (needs_quality or (self.leaves and self.leaves.quality)):
+            raise ValueError("quality: must say which words mean good; a value names only the place")
         self._captures_agree()
-        return self
+
+    def _captured(self) -> set[str]:
+        return {name for topic in self.topic for name in TopicPattern(topic).captures}
 
     def _captures_agree(self) -> None:
         captured = [TopicPattern(topic).captures for topic in self.topic]
+        parts = {name for split in self.split for name in NamePattern(split.pattern).captures}
+        if parts & captured[0]:
+            raise ValueError(f"split: {', '.join(sorted(parts & captured[0]))} is captured by `topic` already")
+        # What a template cannot do without; `[{line}/]` and `{line|site}` say what to do when it is not there.
+        parsed = [parse_template(self.device_id), parse_template(self.metric)]
+        needed = {
+            part.names[0]
+            for template in parsed
+            for part in template.parts
+            if isinstance(part, TemplateField) and len(part.names) == 1
+        }
         for topic in self.topic[1:]:
-            missing = captured[0] ^ TopicPattern(topic).captures
-            if missing and any(re.search(rf"\b{name}\b", self.device_id + self.metric) for name in missing):
+            missing = (captured[0] ^ TopicPattern(topic).captures) & needed
+            if missing:
                 raise ValueError(
                     f"topic: {topic!r} captures other names ({', '.join(sorted(missing))}) than {self.topic[0]!r}"
                 )
+
+
+_OF_RECORDS = frozenset(PayloadFormat) - {PayloadFormat.SCALAR, PayloadFormat.SPARKPLUG_B}
+_NOT_SPARKPLUG = frozenset(
+    {
+        *(
+            "when",
+            "only",
+            "then_each",
+            "each_optional",
+            "deep",
+            "columns",
+            "names",
+            "split",
+            "device_name",
+            "metric_name",
+        ),
+        *("same_device", "unpack", "unit_in_text", "no_value", "decimal_comma", "scales", "parts"),
+        *("metric_units", "unit_suffixes", "strip_suffix"),
+    }
+)

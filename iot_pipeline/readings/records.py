@@ -4,51 +4,33 @@ Everything that the mapping and the topic decide is decided before the first mes
 for a message are look-ups and arithmetic.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from iot_pipeline.readings.binding import (
     LONGEST_NAME,
     Captures,
-    Key,
     Limits,
     bind_attributes,
     bind_quality,
-    bind_text,
-    bind_time,
-    bind_unit,
     resolve,
-    unit_finder,
     used_paths,
 )
-from iot_pipeline.readings.fields import Getter, Json, Missing, compile_path, parse_path
+from iot_pipeline.readings.event_times import NoTime, bind_event_time
+from iot_pipeline.readings.fields import Json, Key, Missing, compile_path, parse_path
 from iot_pipeline.readings.formats import PARSERS, PayloadFormat, Reject
 from iot_pipeline.readings.leaves import DEEPEST, LeafTree, Node, compile_globs
 from iot_pipeline.readings.model import Mapping, ValueRule
+from iot_pipeline.readings.naming import bind_name, with_splits
 from iot_pipeline.readings.schema import Quality, QuarantineReason
+from iot_pipeline.readings.selection import Place, bind_records, bind_unpack, bind_when
 from iot_pipeline.readings.sink import Sink
-from iot_pipeline.readings.values import BadValue, Coerce, TextRule, compile_coerce
+from iot_pipeline.readings.targets import Target, Targets
+from iot_pipeline.readings.values import BadValue, NoValue, split_unit
 
 Decode = Callable[[bytes, int, Sink], None]
 _GOOD = Quality.GOOD.value
-
-
-class _Value:
-    """One explicit value of a mapping, bound to a topic."""
-
-    __slots__ = ("coerce", "get", "metric", "path", "unit")
-
-    def __init__(self, rule: ValueRule, mapping: Mapping, known: Captures) -> None:
-        path = parse_path(rule.path)
-        self.path = path.dotted
-        self.get = compile_path(path)
-        self.metric = bind_text(rule.metric or mapping.metric, {**known, "path": self.path, "leaf": self.path})
-        own = bind_unit(rule.unit, known)
-        self.unit = unit_finder(mapping, known)(self.path) if rule.unit is None else own
-        self.coerce = compile_coerce(
-            mapping.words, numeric_text=mapping.numeric_text, text_rule=rule.text or TextRule.REJECT
-        )
+_UNKNOWN_TIME = -(1 << 62)  # of a record whose values may have times of their own
 
 
 @dataclass(slots=True)
@@ -63,35 +45,74 @@ class _Context:
     event_us: int
     quality: str
     sink: Sink
+    received_us: int
+    limits: Limits
 
-    def emit(
-        self, path: str, metric: Getter | str | None, unit: Getter | str | None, coerce: Coerce, value: Json
-    ) -> None:
+    def emit(self, target: Target, value: Json) -> None:
         """Turn one value, which may be null, into a row, a problem or nothing."""
         sink = self.sink
         if value is None:
             sink.nulls += 1
             return
+        metric = target.metric
         name = metric if type(metric) is str else resolve(metric, self.record, self.root, self.key)
         if not name or len(name) > LONGEST_NAME:
             what = f"metric name of {len(name)} characters" if name else "no name for the metric"
-            sink.reject(self._field(path), QuarantineReason.BAD_VALUE, what)
+            sink.reject(self._field(target.path), QuarantineReason.BAD_VALUE, what)
             return
-        if type(value) is float:
+        if target.special:
+            self._emit_special(target, name, value)
+            return
+        if type(value) is float and target.direct:
             number: float | None = value
             text: str | None = None
         else:
             try:
-                coerced = coerce(value)
+                coerced = target.coerce(value)
             except BadValue as error:
-                sink.reject(self._field(path), QuarantineReason.BAD_VALUE, str(error))
+                sink.reject(self._field(target.path), QuarantineReason.BAD_VALUE, str(error))
+                return
+            except NoValue:
+                sink.nulls += 1
                 return
             if coerced is None:
                 return
             number, text = coerced
+        unit = target.unit
         if unit is not None and type(unit) is not str:
             unit = resolve(unit, self.record, self.root, self.key)
         sink.rows.append((sink.message, self.event_us, self.device, name, number, text, unit, self.quality))
+
+    def _emit_special(self, target: Target, name: str, value: Json) -> None:
+        """A value with a time, a quality or a unit of its own, or a metric that decides its scale."""
+        sink, at = self.sink, (self.record, self.root, self.key)
+        own_unit = None
+        if target.unit_in_text and type(value) is str:
+            value, own_unit = split_unit(value)
+        try:
+            coerced = target.coerce_for(name)(value)
+        except BadValue as error:
+            sink.reject(self._field(target.path), QuarantineReason.BAD_VALUE, str(error))
+            return
+        except NoValue:
+            sink.nulls += 1
+            return
+        if coerced is None:
+            return
+        event_us = None if target.time is None else target.time(*at)
+        if event_us is not None:
+            refused = self.limits.refuse(event_us, self.received_us)
+            if refused is not None:
+                sink.reject(self._field(target.path), QuarantineReason.CLOCK, refused)
+                return
+        elif self.event_us == _UNKNOWN_TIME:
+            sink.reject(self._field(target.path), QuarantineReason.NO_TIMESTAMP, "no usable event time")
+            return
+        else:
+            event_us = self.event_us
+        unit = resolve(target.unit, *at) or own_unit
+        quality = self.quality if target.quality is None else target.quality(*at)
+        sink.rows.append((sink.message, event_us, self.device, name, *coerced, unit, quality))
 
     def _field(self, path: str) -> str:
         return path if self.where is None else f"{self.where}.{path}" if path else self.where
@@ -102,78 +123,144 @@ class RecordDecoder:
 
     def __init__(self, mapping: Mapping, known: Captures, limits: Limits) -> None:
         self._parse = PARSERS[mapping.format]
-        self._scalar = mapping.format is PayloadFormat.SCALAR
-        self._fleet = mapping.fleet
-        self._limits = limits.for_mapping(mapping)
-        self._device = bind_text(mapping.device_id, known)
-        self._time, self._received_allowed = bind_time(mapping.timestamp)
-        self._quality = bind_quality(mapping)
-        self._attribute_names, self._attributes = bind_attributes(mapping, known)
-        rules = mapping.values or ((ValueRule(path="."),) if self._scalar else ())
-        self._values = [_Value(rule, mapping, known) for rule in rules]
-        self._each = None if mapping.each is None else compile_path(parse_path(mapping.each))
-        self._each_name = mapping.each or ""
-        self._leaves = None if mapping.leaves is None else _Leaves(mapping, known)
-        # A record that is no object can only be read as a whole.
-        self._any_record = self._scalar or any(value.path == "" for value in self._values) or mapping.each is not None
+        self._unpack = bind_unpack(mapping.unpack) if mapping.unpack else None
+        own = limits.for_mapping(mapping)
+        self._several = bool(mapping.parts)
+        skipped = [part.skip for part in mapping.parts] or [False]
+        self._readers = [
+            _Reader(variant, known, own, skip=skip) for variant, skip in zip(mapping.variants(), skipped, strict=True)
+        ]
 
     def __call__(self, payload: bytes, received_us: int, sink: Sink) -> None:
         """Decode one payload into `sink`. Raises Reject when nothing of it can be read."""
-        for label, document in self._parse(payload):
+        for label, document in self._parse(payload, received_us):
             if isinstance(document, Reject):
                 if label is None:
                     raise document
                 sink.reject(label, document.reason, document.detail)
                 continue
             try:
-                for key, where, record in self._records(document):
-                    name = where if label is None else f"{label}: {where}" if where else label
-                    context = self._context(_Place(record, document, key, name), received_us, sink)
-                    if context is not None:
-                        self._read(context)
+                self._document(document if self._unpack is None else self._unpack(document), label, received_us, sink)
             except Reject as reject:
                 sink.reject(label, reject.reason, reject.detail)
 
-    def _records(self, document: Json) -> Iterator[tuple[Key, str | None, Json]]:
-        if self._each is None:
-            if type(document) is not list:
-                yield None, None, document
-                return
-            found: Json | Missing = document
+    def _document(self, document: Json, label: str | None, received_us: int, sink: Sink) -> None:
+        if document is None:
+            sink.nulls += 1  # null says nothing, as a null field does
+        elif not self._several:
+            self._readers[0].read(document, label, received_us, sink)
         else:
-            found = self._each(document, document, None)
-        if isinstance(found, list):
-            for index, record in enumerate(found):
-                yield index, f"{self._each_name}[{index}]", record
-        elif isinstance(found, dict):
-            for key, record in found.items():
-                yield key, f"{self._each_name}.{key}", record
-        elif found is not None:
-            raise Reject(QuarantineReason.WRONG_SHAPE, f"no array or object at {self._each_name!r}")
+            read = False
+            for reader in self._readers:
+                try:
+                    read = reader.read(document, label, received_us, sink) or read
+                except Reject as reject:
+                    sink.reject(label, reject.reason, reject.detail)
+                    read = True
+            if not read:
+                raise Reject(QuarantineReason.WRONG_SHAPE, "none of the mapping's `parts` is for such a message")
 
-    def _context(self, place: "_Place", received_us: int, sink: Sink) -> _Context | None:
-        """Whose record it is and when it happened; None when that cannot be said, which is noted."""
+
+class _Reader:
+    """Reads the records of documents by a mapping without parts."""
+
+    def __init__(self, mapping: Mapping, captured: Captures, limits: Limits, *, skip: bool) -> None:
+        known = with_splits(mapping, captured) if mapping.split else captured
+        self._fleet = mapping.fleet
+        self._limits = limits
+        self._records = bind_records(mapping)
+        # An array of messages is asked element by element.
+        self._when = bind_when(mapping.when)
+        self._only = bind_when(mapping.only)
+        self._whole = mapping.each is None
+        self._skip = skip
+        self._device = bind_name(mapping.device_id, mapping.device_name, known)
+        same = mapping.same_device
+        self._same = None if same is None else bind_name(same, mapping.device_name, known)
+        self._time = bind_event_time(mapping.timestamp, known, limits)
+        self._quality = bind_quality(mapping)
+        self._attribute_names, self._attributes = bind_attributes(mapping, known)
+        scalar = mapping.format is PayloadFormat.SCALAR
+        rules = mapping.values or ((ValueRule(path="."),) if scalar and not skip else ())
+        targets = Targets(mapping, known)
+        self._own_times = targets.own_times
+        self._values = [(compile_path(parse_path(rule.path)), targets.value(rule)) for rule in rules]
+        self._leaves = None if mapping.leaves is None else _Leaves(mapping, targets)
+        # A record that is no object can only be read as a whole.
+        whole = any(target.path == "" for _, target in self._values)
+        self._any_record = scalar or whole or mapping.each is not None
+        self._deep = mapping.deep
+        # A document is its only record, as most are.
+        nested = mapping.each or mapping.then_each or mapping.columns or mapping.names
+        self._plain = not (nested or mapping.deep or mapping.when or mapping.only or skip)
+
+    def read(self, document: Json, label: str | None, received_us: int, sink: Sink) -> bool:
+        """Read a document; whether any record was one for this mapping. Raises Reject for its shape."""
+        if self._plain and label is None and type(document) is dict:
+            context = self._context(document, document, None, None, received_us, sink)
+            if context is not None:
+                self._read(context)
+            return True
+        when = self._when
+        if when is not None and not (self._whole and type(document) is list):
+            if not when(document, document, None):
+                return False
+            when = None
+        found = False
+        for place in self._records(document):
+            if isinstance(place, Reject):
+                sink.reject(label or "", place.reason, place.detail)
+                found = True
+            elif when is None or when(*place[:3]):
+                found = True
+                self._place(place, label, received_us, sink)
+        return found
+
+    def _place(self, place: Place, label: str | None, received_us: int, sink: Sink) -> None:
+        """Read one record of several, unless the mapping leaves it out."""
         record, root, key, where = place
+        if self._skip or (self._only is not None and not self._only(record, root, key)):
+            return
+        if record is None:
+            sink.nulls += 1
+            return
+        if label is not None:
+            where = f"{label}: {where}" if where else label
+        context = self._context(record, root, key, where, received_us, sink)
+        if context is not None:
+            self._read(context)
+
+    def _context(  # noqa: PLR0917  # called for each record: an object for its arguments would cost a tenth
+        self, record: Json, root: Json, key: Key, where: str | None, received_us: int, sink: Sink
+    ) -> _Context | None:
+        """Whose record it is and when it happened; None when that cannot be said, which is noted."""
         if type(record) is not dict and not self._any_record:
             sink.reject(where, QuarantineReason.WRONG_SHAPE, f"{_kind(record)} where an object is expected")
+            return None
+        if self._deep and not self._holds_any(record, root, key):
             return None
         device = resolve(self._device, record, root, key)
         if device is None or len(device) > LONGEST_NAME:
             what = "no usable device id" if device is None else f"device id of {len(device)} characters"
             sink.reject(where, QuarantineReason.NO_DEVICE, what)
             return None
-        event_us = None if self._time is None else self._time(record, root, key)
-        if event_us is None:
-            if not self._received_allowed:
-                sink.reject(where, QuarantineReason.NO_TIMESTAMP, "no usable event time")
+        if self._same is not None:
+            same = resolve(self._same, record, root, key)
+            if same is not None and same != device:
+                what = f"named {device[:40]!r} in one place and {same[:40]!r} in another"
+                sink.reject(where, QuarantineReason.DEVICE_MISMATCH, what)
                 return None
-            event_us = received_us
-        refused = self._limits.refuse(event_us, received_us)
-        if refused is not None:
-            sink.reject(where, QuarantineReason.CLOCK, refused)
-            return None
+        event_us = self._time(record, root, key, received_us)
+        if isinstance(event_us, NoTime):
+            if not self._own_times:
+                sink.reject(where, event_us.reason, event_us.detail)
+                return None
+            event_us = _UNKNOWN_TIME
         quality = _GOOD if self._quality is None else self._quality(record, root, key)
-        return _Context(record, root, key, where, device, event_us, quality, sink)
+        return _Context(record, root, key, where, device, event_us, quality, sink, received_us, self._limits)
+
+    def _holds_any(self, record: Json, root: Json, key: Key) -> bool:
+        return any(not isinstance(get(record, root, key), Missing) for get, _ in self._values)
 
     def _read(self, context: _Context) -> None:
         record, root, key = context.record, context.root, context.key
@@ -181,25 +268,16 @@ class RecordDecoder:
             told = self._attributes(record, root, key)
             context.sink.describe(context.device, self._fleet, self._attribute_names, told)
         found_any = False
-        for value in self._values:
-            found = value.get(record, root, key)
+        for get, target in self._values:
+            found = get(record, root, key)
             if not isinstance(found, Missing):
                 found_any = True
-                context.emit(value.path, value.metric, value.unit, value.coerce, found)
+                context.emit(target, found)
         if self._leaves is not None:
             self._leaves.walk(context)
         elif not found_any:
-            paths = ", ".join(value.path for value in self._values)
+            paths = ", ".join(target.path for _, target in self._values)
             context.sink.reject(context.where, QuarantineReason.WRONG_SHAPE, f"none of the fields {paths} is there")
-
-
-class _Place(NamedTuple):
-    """A record, the message around it, its key in `each` and its name for people."""
-
-    record: Json
-    root: Json
-    key: Key
-    where: str | None
 
 
 def _kind(value: Json) -> str:
@@ -210,22 +288,21 @@ def _kind(value: Json) -> str:
 class _Leaves:
     """Every wanted leaf of a record."""
 
-    def __init__(self, mapping: Mapping, known: Captures) -> None:
+    def __init__(self, mapping: Mapping, targets: Targets) -> None:
         rule = mapping.leaves
         if rule is None:
             raise ValueError("a mapping without leaves has none to walk over")
-        self._coerce = compile_coerce(mapping.words, numeric_text=mapping.numeric_text, text_rule=rule.text)
         self._arrays = rule.arrays == "index"
         path = parse_path(rule.under)
         self._start = compile_path(path)
         unwanted, reserved = compile_globs(rule.exclude), frozenset(used_paths(mapping)) - {""}
         below = len(path.dotted) + 1 if path.dotted else 0
+        under = len(path.alternatives[0].steps)
         self._tree = LeafTree(
-            path.dotted,
+            path.alternatives[0].steps,
             include=compile_globs(rule.include),
             exclude=lambda leaf: leaf in reserved or unwanted(leaf),
-            metric_of=lambda leaf: bind_text(mapping.metric, {**known, "path": leaf, "leaf": leaf[below:]}),
-            unit_of=unit_finder(mapping, known),
+            target_of=lambda leaf, steps: targets.leaf(leaf, leaf[below:], steps, under),
         )
 
     def walk(self, context: _Context) -> None:
@@ -236,8 +313,8 @@ class _Leaves:
         node = self._tree.root()
         if type(start) is dict or type(start) is list:
             self._below(start, node, context, 0)
-        elif node.wanted:
-            context.emit(node.path, node.metric, node.unit, self._coerce, start)
+        elif node.target is not None:
+            context.emit(node.target, start)
 
     def _below(self, value: Json, node: Node, context: _Context, depth: int) -> None:
         if depth > DEEPEST:
@@ -249,7 +326,7 @@ class _Leaves:
             items = enumerate(value)  # type: ignore[assignment]
         else:
             return
-        children, emit, coerce = node.children, context.emit, self._coerce
+        children, emit = node.children, context.emit
         for step, inner in items:
             child = children.get(step) or self._tree.child(node, step)
             if child.unwanted:
@@ -257,5 +334,5 @@ class _Leaves:
             kind = type(inner)
             if kind is dict or kind is list:
                 self._below(inner, child, context, depth + 1)
-            elif child.wanted:
-                emit(child.path, child.metric, child.unit, coerce, inner)
+            elif child.target is not None:
+                emit(child.target, inner)

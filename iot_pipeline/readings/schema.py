@@ -47,6 +47,10 @@ DEVICE_SCHEMA: dict[str, pl.DataType] = {
     "last_event_ts": UTC_MICROSECONDS,
     "last_received_at": UTC_MICROSECONDS,
     "reading_count": pl.Int64(),
+    # Of Sparkplug devices, when a birth or death told it: online or offline. `host` marks the row of the
+    # Host Application itself, named by its topic: its connection began at `state_since`.
+    "state": pl.String(),
+    "state_since": UTC_MICROSECONDS,
 }
 
 INTAKE_SCHEMA: dict[str, pl.DataType] = {
@@ -81,14 +85,17 @@ class QuarantineReason(StrEnum):
 
     NO_MAPPING = "no_mapping"  # no mapping's topic pattern matches
     BAD_JSON = "bad_json"
+    BAD_LINE = "bad_line"  # a line that is no InfluxDB line protocol
     BAD_ENCODING = "bad_encoding"  # text that is not UTF-8
     BAD_PROTOBUF = "bad_protobuf"
     TOO_LARGE = "too_large"  # longer than the setting max_payload_bytes
     WRONG_SHAPE = "wrong_shape"  # readable, but not built as the mapping says
     NO_DEVICE = "no_device"
+    DEVICE_MISMATCH = "device_mismatch"  # two places name different devices
     NO_TIMESTAMP = "no_timestamp"
     CLOCK = "clock"  # event time outside what is allowed
     BAD_VALUE = "bad_value"
+    UNSUPPORTED_TYPE = "unsupported_type"  # a value that is no single number, truth or text
     UNKNOWN_ALIAS = "unknown_alias"  # Sparkplug data without the birth that names it
 
 

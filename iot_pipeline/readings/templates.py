@@ -1,15 +1,29 @@
 """Templates: texts put together from captures of the topic and fields of the message.
 
-`{name}` is a capture or else a path; `{key}` and `{index}` belong to `each`; `{a|b}` takes the
-first that is there; `[/{channel}]` is left out when a field in it is missing; doubled `{{`, `}}`,
-`[[`, `]]` are plain characters.
+`{name}` is a capture or else a path; `{key}` and `{index}` belong to `each`, `{^key}` to the level
+around it; `{a|b}` takes the first that is there; `[/{channel}]` is left out when a field in it is
+missing; doubled `{{`, `}}`, `[[`, `]]` are plain characters.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from iot_pipeline.readings.fields import MISSING, Getter, Json, Missing, compile_path, parse_path, scalar_text
+from iot_pipeline.readings.fields import (
+    MISSING,
+    Getter,
+    Json,
+    Key,
+    Missing,
+    compile_path,
+    first_of,
+    outer_key,
+    parse_path,
+    scalar_text,
+)
+
+# A capture of the topic is a constant; one of a field of the record (`split`) is a function.
+Known = Mapping[str, "str | Getter"]
 
 _PART = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{([^{}]*)\}|[\[\]{}]")
 
@@ -93,34 +107,30 @@ def _parse_field(text: str, inside: str) -> Field:
     return Field(names)
 
 
-def field_getter(field: Field, known: Mapping[str, str]) -> Getter | str:
+def field_getter(field: Field, known: Known) -> Getter | str:
     """What a field gives for a topic with these captures: a constant, or a function of the record."""
     if field.names[0] in known:
         return known[field.names[0]]
     choices = [_name_getter(name, known) for name in field.names]
-    if len(choices) == 1:
-        return choices[0]
-
-    def first(record: Json, root: Json, key: str | int | None) -> Json | Missing:
-        for choice in choices:
-            value = choice(record, root, key)
-            if value is not MISSING and value is not None and value != "":
-                return value
-        return MISSING
-
-    return first
+    return choices[0] if len(choices) == 1 else first_of(choices)
 
 
-def _name_getter(name: str, known: Mapping[str, str]) -> Getter:
+def _name_getter(name: str, known: Known) -> Getter:
     if name in known:
         constant = known[name]
-        return lambda _record, _root, _key: constant
-    if name in ("key", "index"):
-        return lambda _record, _root, key: MISSING if key is None else key
+        return constant if callable(constant) else lambda _record, _root, _key: constant
+    if is_key(name):
+        up = name.count("^")
+        return lambda _record, _root, key: outer_key(key, up)
     return compile_path(parse_path(name))
 
 
-def bind(template: Template, known: Mapping[str, str]) -> Getter | str | None:
+def is_key(name: str) -> bool:
+    """Whether a name in a template is the key of a record, or of one around it, and no path."""
+    return name.lstrip("^") in ("key", "index")
+
+
+def bind(template: Template, known: Known) -> Getter | str | None:
     """The template for a topic with these captures: a constant text, or a function giving text or MISSING.
 
     None when a part can never be there. Only texts and integers become part of a text.
@@ -137,23 +147,23 @@ def bind(template: Template, known: Mapping[str, str]) -> Getter | str | None:
     return _joined([_bound_part(part, known) for part in template.parts])
 
 
-def plain_key(template: Template, known: Mapping[str, str]) -> str | None:
+def plain_key(template: Template, known: Known) -> str | None:
     """The key, when a template is nothing but one key of the record; None for all others."""
     field = template.only_field
-    if field is None or len(field.names) > 1 or field.names[0] in {*known, "key", "index"}:
+    if field is None or len(field.names) > 1 or field.names[0] in known or is_key(field.names[0]):
         return None
     path = parse_path(field.names[0])
-    step = path.steps[0] if len(path.steps) == 1 and not path.from_root else None
+    step = path.steps[0] if len(path.steps) == 1 and not path.from_root and not path.up else None
     return step if isinstance(step, str) else None
 
 
-def _key_text(template: Template, known: Mapping[str, str]) -> Getter | None:
+def _key_text(template: Template, known: Known) -> Getter | None:
     """A template that is one key of the record, without a detour: most device ids are."""
     only = plain_key(template, known)
     if only is None:
         return None
 
-    def text(record: Json, _root: Json, _key: str | int | None) -> str | Missing:
+    def text(record: Json, _root: Json, _key: Key) -> str | Missing:
         value = record.get(only) if type(record) is dict else None
         return value if type(value) is str and value else scalar_text(value) or MISSING
 
@@ -161,14 +171,14 @@ def _key_text(template: Template, known: Mapping[str, str]) -> Getter | None:
 
 
 def _as_text(getter: Getter) -> Getter:
-    def text(record: Json, root: Json, key: str | int | None) -> str | Missing:
+    def text(record: Json, root: Json, key: Key) -> str | Missing:
         value = getter(record, root, key)
         return value if type(value) is str and value else scalar_text(value) or MISSING
 
     return text
 
 
-def _bound_part(part: str | Field | Group, known: Mapping[str, str]) -> str | Getter:
+def _bound_part(part: str | Field | Group, known: Known) -> str | Getter:
     if isinstance(part, str):
         return part
     if isinstance(part, Field):
@@ -176,7 +186,7 @@ def _bound_part(part: str | Field | Group, known: Mapping[str, str]) -> str | Ge
         return value if isinstance(value, str) else _as_text(value)
     group = _joined([_bound_part(inner, known) for inner in part.parts])
 
-    def optional(record: Json, root: Json, key: str | int | None) -> str:
+    def optional(record: Json, root: Json, key: Key) -> str:
         value = group(record, root, key)
         return value if isinstance(value, str) else ""
 
@@ -184,7 +194,7 @@ def _bound_part(part: str | Field | Group, known: Mapping[str, str]) -> str | Ge
 
 
 def _joined(parts: list[str | Getter]) -> Getter:
-    def join(record: Json, root: Json, key: str | int | None) -> str | Missing:
+    def join(record: Json, root: Json, key: Key) -> str | Missing:
         text = ""
         for part in parts:
             value = part if isinstance(part, str) else part(record, root, key)

@@ -32,6 +32,17 @@ class TimeUnit(StrEnum):
     AUTO = "auto"  # ISO text, or a number by magnitude
 
 
+class SpanUnit(StrEnum):
+    """How a length of time is written."""
+
+    HOURS = "h"
+    MINUTES = "min"
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+
+
 def microseconds(instant: datetime) -> int:
     """An aware datetime as microseconds since 1970 UTC, exactly."""
     since = instant - EPOCH
@@ -56,6 +67,15 @@ def parse_iso(text: str, zone: tzinfo) -> int | None:
         return None
     try:
         instant = datetime.fromisoformat(text)
+        return microseconds(instant if instant.tzinfo is not None else instant.replace(tzinfo=zone))
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_as(text: str, pattern: str, zone: tzinfo) -> int | None:
+    """Microseconds of a text by a `strptime` pattern; naive ones are in `zone`. None when it does not fit."""
+    try:
+        instant = datetime.strptime(text, pattern)  # noqa: DTZ007  # the zone comes in the next line
         return microseconds(instant if instant.tzinfo is not None else instant.replace(tzinfo=zone))
     except (ValueError, OverflowError):
         return None
@@ -94,6 +114,26 @@ def parse_number(value: Json | Missing, unit: TimeUnit) -> int | None:
     if isinstance(number, int):
         return number * times // divided
     return math.floor(number * times / divided + 0.5)
+
+
+_SPANS = {
+    SpanUnit.HOURS: (3_600_000_000, 1),
+    SpanUnit.MINUTES: (60_000_000, 1),
+    SpanUnit.SECONDS: (1_000_000, 1),
+    SpanUnit.MILLISECONDS: (1_000, 1),
+    SpanUnit.MICROSECONDS: (1, 1),
+    SpanUnit.NANOSECONDS: (1, 1_000),
+}
+
+
+def parse_span(value: Json | Missing, unit: SpanUnit) -> int | None:
+    """Microseconds of a length of time, which may be negative. None when it is none."""
+    if type(value) is str and _NUMBER.fullmatch(value):
+        value = float(value) if "." in value else int(value)
+    if (type(value) is not int and type(value) is not float) or not abs(value) < _LARGEST:
+        return None
+    times, divided = _SPANS[unit]
+    return value * times // divided if type(value) is int else math.floor(value * times / divided + 0.5)
 
 
 def compile_time(unit: TimeUnit, zone: tzinfo) -> Callable[[Json | Missing], int | None]:

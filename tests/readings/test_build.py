@@ -71,7 +71,9 @@ def test_a_minute_is_decoded_filed_and_accounted_for(settings: Settings) -> None
     ]
     devices = device_tree(settings.paths).read(minute, minute)
     assert dict(devices.schema) == DEVICE_SCHEMA
-    assert devices.rows() == [("st-1", "weather", '{"latitude":47.5}', EVENT - timedelta(seconds=1), EVENT, NOW, 2)]
+    assert devices.rows() == [
+        ("st-1", "weather", '{"latitude":47.5}', EVENT - timedelta(seconds=1), EVENT, NOW, 2, None, None)
+    ]
     account = intake_tree(settings.paths).read(minute, minute)
     assert dict(account.schema) == INTAKE_SCHEMA
     assert account["touched_minutes"].to_list() == [[EVENT - MINUTE, EVENT]]
