@@ -80,6 +80,11 @@ _ALIASES = {device.name: alias for alias, device in enumerate(DEVICES, start=1)}
 _BY_NAME = {device.name: device for device in DEVICES}
 
 
+def device_id(name: str) -> str:
+    """The device as the pipeline names it."""
+    return f"{GROUP}/{NODE}/{name}"
+
+
 class IcePlant(SampledFleet):
     """The edge node. `rate_factor` multiplies one reading a second of each device (10: one in 0.1 s).
 
@@ -150,7 +155,7 @@ class IcePlant(SampledFleet):
         topic = str(SparkplugTopic(GROUP, kind, NODE, device.name))
         whole_ms = at_us // 1000 * 1000  # what the payload can tell
         value = device.value(self._seed, whole_ms)
-        reading = Reading(f"{GROUP}/{NODE}/{device.name}", METRIC, whole_ms, value, device.noise)
+        reading = Reading(device_id(device.name), METRIC, whole_ms, value, device.noise)
         return Frame(topic, at_us, [reading], vital=kind is MessageType.DBIRTH)
 
     def encode(self, frame: Frame) -> Message:

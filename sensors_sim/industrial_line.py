@@ -56,21 +56,22 @@ _SLOTS_PER_LINE = len(_SIGNALS) + 1
 
 
 class IndustrialLine(SampledFleet):
-    """`lines` equal lines called line_1, line_2, ...; `rate_factor` multiplies one reading a second a signal."""
+    """`lines` equal lines called line_<first> and so on; `rate_factor` multiplies one reading a second a signal."""
 
     name = "industrial_line"
 
-    def __init__(self, *, seed: int, start: datetime, rate_factor: float = 1.0, lines: int = 1) -> None:
+    def __init__(self, *, seed: int, start: datetime, rate_factor: float = 1.0, lines: int = 1, first: int = 1) -> None:
         if lines < 1:
             raise ConfigurationError(f"lines: received {lines}; it must be at least 1")
         super().__init__(start=start, period_us=int(SECOND_US / rate_factor), slots=_SLOTS_PER_LINE * lines)
         self._seed = seed
+        self._first = first
 
     def sample(self, turn: int, at_us: int) -> Iterator[Frame]:
         """One signal of one machine, its state when that changed, or whatever is due in the slow turn."""
         second, slot = divmod(turn, self._slots)
         number, index = divmod(slot, _SLOTS_PER_LINE)
-        line = f"line_{number + 1}"
+        line = f"line_{number + self._first}"
         if index == len(_SIGNALS):
             yield from self._slow(line, second, at_us)
             return

@@ -100,13 +100,16 @@ def _send(
     connection: "_Connection", frames: list[tuple[bytes, bytes]], rate: float, batch: int, seconds: float
 ) -> LoadSummary:
     sent = payload_bytes = 0
+    latest_ms = [0] * len(frames)
     began = time.monotonic()
     while (elapsed := time.monotonic() - began) < seconds:
         due = min(int(elapsed * rate) + 1, int(seconds * rate))
         while sent < due and time.monotonic() - began < seconds:
-            topic, payload = frames[sent % len(frames)]
-            now_ms = b"%013d" % (time.time_ns() // 1_000_000)
-            connection.publish(topic, payload.replace(PLACEHOLDER, now_ms), sent % _PACKET_IDS + 1)
+            gateway = sent % len(frames)
+            topic, payload = frames[gateway]
+            # A meter has no two readings of one time, however fast they are sent: those would be duplicates.
+            now_ms = latest_ms[gateway] = max(time.time_ns() // 1_000_000, latest_ms[gateway] + 1)
+            connection.publish(topic, payload.replace(PLACEHOLDER, b"%013d" % now_ms), sent % _PACKET_IDS + 1)
             payload_bytes += len(payload)
             sent += 1
         time.sleep(min(0.005, 1 / rate))

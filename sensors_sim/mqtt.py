@@ -4,6 +4,8 @@ It waits for the broker, comes back by itself, and knows what was acknowledged. 
 and when is decided elsewhere.
 """
 
+import contextlib
+import socket
 import threading
 import time
 from collections import deque
@@ -123,6 +125,13 @@ class MqttPublisher:
     def drain(self, timeout_s: float) -> None:
         """Wait until everything is acknowledged. Raises BrokerUnavailable after `timeout_s` without progress."""
         self._wait(lambda: self.unacknowledged == 0, timeout_s, "no acknowledgement")
+
+    def cut(self) -> None:
+        """End the connection as a power cut does: the broker publishes the will. It is made again by itself."""
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):  # It is gone already.
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Disconnect cleanly (the broker drops the will). What is unacknowledged is given up."""

@@ -17,13 +17,14 @@ from datetime import datetime
 import structlog
 
 from iot_pipeline.clock import utc_now
-from iot_pipeline.errors import BrokerUnavailable, IotError
+from iot_pipeline.errors import BrokerUnavailable, ConfigurationError, IotError
 from iot_pipeline.settings import Settings, load_settings
 from sensors_sim.faults import FaultyFleet
 from sensors_sim.fleet import Fleet
 from sensors_sim.ice_plant import COMMAND_TOPIC, IcePlant
 from sensors_sim.labels import LabelFile
 from sensors_sim.mqtt import MqttPublisher
+from sensors_sim.node_faults import NodeFault, NodeFaults, parse_node_faults
 from sensors_sim.registry import FLEETS, build_fleet, check_fleets
 
 _log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ class _Feed:
     publisher: MqttPublisher
     node: IcePlant | None = None
     labels: LabelFile | None = None
+    node_faults: NodeFaults | None = None
     sessions: int = 0
     messages: int = 0
     payload_bytes: int = 0
@@ -52,10 +54,16 @@ class _Feed:
         if self.node is not None and self.sessions != self.publisher.sessions:
             self.sessions = self.publisher.sessions
             self.node.session_started()
-        for message in self.fleet.messages(now):
+            if self.node_faults is not None:
+                self.node_faults.born_again(now)
+        messages = self.fleet.messages(now)
+        for message in messages if self.node_faults is None else self.node_faults.apply(messages, now):
             self.publisher.publish(message)
             self.messages += 1
             self.payload_bytes += len(message.payload)
+        if self.node_faults is not None and self.node_faults.dies(now):
+            _log.warning("node_dies", fleet=self.fleet.name)
+            self.publisher.cut()
 
     def log(self) -> None:
         """Log and reset the counts."""
@@ -79,6 +87,7 @@ def run_simulator(
     fault_rate: float = 1.0,
     rate_factor: float = 1.0,
     users: int | None = None,
+    node_faults: Sequence[str] = (),
     stop: threading.Event | None = None,
 ) -> None:
     """Run until `stop` is set. The broker need not be there yet, and may go away and come back.
@@ -91,12 +100,16 @@ def run_simulator(
         fault_rate: how often faults happen, as a multiple of the demo's timetable.
         rate_factor: multiplies how many messages are sent in time.
         users: customers of the utility.
+        node_faults: how the Sparkplug edge node misbehaves: names of `NodeFault`.
         stop: set it to end cleanly: death certificate, wait for acknowledgements, disconnect.
 
     Raises:
         ConfigurationError: an argument is wrong; nothing was started.
     """
     names = check_fleets(fleets)
+    kinds = parse_node_faults(node_faults)
+    if kinds and IcePlant.name not in names:
+        raise ConfigurationError(f"sparkplug-faults befall the fleet {IcePlant.name}, which is not among those to run")
     stop = stop or threading.Event()
     start = utc_now()
     json_connection = MqttPublisher(settings, _client_id("json"))
@@ -105,8 +118,11 @@ def run_simulator(
         fleet = build_fleet(name, seed=seed, start=start, rate_factor=rate_factor, users=users)
         node = fleet if isinstance(fleet, IcePlant) else None
         feed = _Feed(fleet, json_connection if node is None else _node_connection(settings, node), node)
-        if faults:
+        if faults or (kinds and node is not None):
             feed.labels = LabelFile(settings.paths.labels, name, start)
+        if kinds and node is not None and feed.labels is not None:
+            feed.node_faults = NodeFaults(kinds, seed=seed, start=start, labels=feed.labels, rate=fault_rate)
+        if faults and feed.labels is not None:
             feed.fleet = FaultyFleet(fleet, fleets=names, seed=seed, start=start, labels=feed.labels, rate=fault_rate)
         feeds.append(feed)
     publishers = list({id(feed.publisher): feed.publisher for feed in feeds}.values())
@@ -178,6 +194,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--fault-rate", type=float, default=1.0, help="how often faults happen (default: 1)")
     parser.add_argument("--rate-factor", type=float, default=1.0, help="multiplies all message rates (default: 1)")
+    parser.add_argument(
+        "--sparkplug-faults", default="", help=f"comma-separated: {', '.join(NodeFault)} (default: none)"
+    )
     parser.add_argument("--users", type=int, help="customers of the utility (default: 120)")
     return parser.parse_args(arguments)
 
@@ -198,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fault_rate=options.fault_rate,
             rate_factor=options.rate_factor,
             users=options.users,
+            node_faults=[name.strip() for name in options.sparkplug_faults.split(",") if name.strip()],
             stop=stop,
         )
     except IotError as error:

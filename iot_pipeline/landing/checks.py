@@ -4,32 +4,40 @@ The verdict is a pure function of heartbeats; the sensor reports it every minute
 and anyone can execute it from the UI.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import dagster as dg
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.landing.assets import LANDING
+from iot_pipeline.landing.collectors import collector_id, configured_kinds
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, read_heartbeats
 from iot_pipeline.settings import Settings
 
 ALIVE = "collector_alive"
-STALE_AFTER = timedelta(seconds=15)
 
 
-def collector_verdict(heartbeats: list[CollectorHeartbeat], now: datetime) -> tuple[bool, dict[str, dg.MetadataValue]]:
-    """Whether every known collector reported lately and is connected, and what it last said."""
+def collector_verdict(
+    heartbeats: Sequence[CollectorHeartbeat], expected: Collection[str], now: datetime
+) -> tuple[bool, dict[str, dg.MetadataValue]]:
+    """Whether every collector reported lately and is connected, and what each last said.
+
+    `expected` are the ids that the settings ask for. Another one counts until it stops in good order.
+    """
     metadata: dict[str, dg.MetadataValue] = {}
-    healthy = bool(heartbeats)
-    for beat in heartbeats:
+    counted = [beat for beat in heartbeats if beat.collector in expected or not beat.stopped]
+    missing = sorted(set(expected) - {beat.collector for beat in heartbeats})
+    healthy = not missing
+    for beat in counted:
         age = beat.age(now)
-        fresh = age <= STALE_AFTER
-        healthy = healthy and fresh and beat.connected
+        healthy = healthy and beat.alive(now) and beat.connected
         # Plain numbers, so that the UI plots them over time.
         metadata[f"{beat.collector}/heartbeat_age_seconds"] = dg.MetadataValue.float(round(age.total_seconds(), 1))
         metadata[f"{beat.collector}/unacked"] = dg.MetadataValue.int(beat.unacked)
         metadata[beat.collector] = dg.MetadataValue.json(
             {
+                "source": beat.source,
                 "connected": beat.connected,
                 "broker": beat.broker,
                 "messages": beat.messages,
@@ -37,14 +45,16 @@ def collector_verdict(heartbeats: list[CollectorHeartbeat], now: datetime) -> tu
                 "last_error": beat.last_error,
             }
         )
-    if not heartbeats:
-        metadata["missing"] = dg.MetadataValue.text("no collector has run on this data folder; start it with `iot up`")
+    if missing:
+        never = f"never ran on this data folder: {', '.join(missing)}; start what the settings ask for with `iot up`"
+        metadata["missing"] = dg.MetadataValue.text(never)
     return healthy, metadata
 
 
 def collector_evaluation(settings: Settings) -> dg.AssetCheckEvaluation:
     """The verdict of this moment, as it is reported without a run."""
-    healthy, metadata = collector_verdict(read_heartbeats(settings.paths), utc_now())
+    expected = [collector_id(settings, kind) for kind in configured_kinds(settings)]
+    healthy, metadata = collector_verdict(read_heartbeats(settings.paths), expected, utc_now())
     return dg.AssetCheckEvaluation(asset_key=LANDING, check_name=ALIVE, passed=healthy, metadata=metadata)
 
 
@@ -54,7 +64,7 @@ def landing_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         asset=LANDING,
         name=ALIVE,
-        description="Every collector reported within 15 s and is connected to its broker.",
+        description="Every collector that the settings ask for reported within 15 s and is connected.",
     )
     def collector_alive() -> dg.AssetCheckResult:
         evaluation = collector_evaluation(settings)

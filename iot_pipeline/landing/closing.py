@@ -55,14 +55,15 @@ def closed_through(
     heartbeats: Iterable[CollectorHeartbeat],
     *,
     intake_delay: timedelta,
-    stale_after: timedelta,
 ) -> datetime | None:
     """The last landing minute that can get no more files, or None when no collector is alive.
 
-    A minute m is closed when the clock and every living collector have passed m + 1 min + D. Without
-    a living collector nothing says so: the front stands still, and the gap is seen as stale data.
+    A minute m is closed when the clock and every living collector have passed m + 1 min + D: the slowest
+    decides. One that stopped or fell silent decides nothing, whatever it last said; what it lands later
+    is taken behind the front. Without a living collector nothing says that a minute is over: the front
+    stands still, and the gap is seen as stale data.
     """
-    passed = [beat.landed_through for beat in heartbeats if beat.age(now) <= stale_after]
+    passed = [beat.landed_through for beat in heartbeats if beat.alive(now)]
     if not passed:
         return None
     return floor_minute(min(now, *passed) - intake_delay) - MINUTE
@@ -82,7 +83,7 @@ def next_request(
 
     The front goes first and without holes, so that an empty minute is a partition without rows and a
     hole means that the pipeline did not run. Behind it, minutes whose landing changed are taken again.
-    Minutes before the window have no partition any more and are dropped here.
+    Minutes before the window have no partition any more and are dropped here; the job `old_landing` finds them.
     """
     if closed is None or cursor.next_minute is None:
         return None, cursor

@@ -5,7 +5,8 @@ Only the record, its writer and its readers; what a heartbeat means for health i
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +14,13 @@ import msgspec
 import structlog
 
 from iot_pipeline.errors import StorageUnavailable
+from iot_pipeline.landing.collectors import SourceKind
 from iot_pipeline.paths import DataPaths
 
 log = structlog.get_logger(__name__)
+
+STALE_AFTER = timedelta(seconds=15)
+"""A collector that was silent for longer is not at work; it reports about once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,13 @@ class CollectorHeartbeat:
         broker: `host:port`.
         cpu_seconds: CPU time of the process.
         rss_bytes: its resident memory.
+        source: its kind of connection.
+        stopped: it ended in good order; whoever started it wanted that.
+        landed_rows: messages whose batch is durable.
+        landing_seconds: time spent on writing batches, waiting for the disk included.
+        storage_failures: attempts to write a batch that failed.
+        window: how many messages the sender leaves unacknowledged at most; None when it does not say.
+        counts: what only this kind of source counts, by name, such as `left_to_sparkplug`.
     """
 
     collector: str
@@ -61,10 +73,21 @@ class CollectorHeartbeat:
     broker: str
     cpu_seconds: float
     rss_bytes: int
+    source: SourceKind = SourceKind.mqtt
+    stopped: bool = False
+    landed_rows: int = 0
+    landing_seconds: float = 0.0
+    storage_failures: int = 0
+    window: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def age(self, now: datetime) -> timedelta:
         """How long ago this was written."""
         return now - self.written_at
+
+    def alive(self, now: datetime) -> bool:
+        """Whether this collector is at work: it reported lately and did not say that it stops."""
+        return not self.stopped and self.age(now) <= STALE_AFTER
 
 
 def heartbeat_file(paths: DataPaths, collector: str) -> Path:
@@ -105,9 +128,9 @@ def read_heartbeats(paths: DataPaths) -> list[CollectorHeartbeat]:
     One that cannot be read is left out and logged: the next second brings another.
     """
     beats = []
-    for path in sorted(paths.state.glob("collector-*.json")):
+    for path in paths.state.glob("collector-*.json"):
         try:
             beats.append(msgspec.json.decode(path.read_bytes(), type=CollectorHeartbeat))
         except (OSError, ValueError) as error:
             log.warning("heartbeat_unreadable", file=str(path), error=str(error))
-    return beats
+    return sorted(beats, key=lambda beat: beat.collector)

@@ -5,10 +5,13 @@ Only readers and names here; `writer.py` makes the files, `ledger.py` tells what
     data/landing/dt=YYYY-MM-DD/hm=HHMM/<collector>-<batch>.parquet
 """
 
+import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import structlog
 
 from iot_pipeline.clock import floor_minute
 from iot_pipeline.errors import DataError
@@ -16,6 +19,8 @@ from iot_pipeline.landing.message import LANDING_SCHEMA
 from iot_pipeline.paths import DataPaths, minute_folder
 
 SUFFIX = ".parquet"
+PARQUET_MAGIC = b"PAR1"
+log = structlog.get_logger(__name__)
 
 
 def landing_file(paths: DataPaths, minute: datetime, collector: str, batch: int) -> Path:
@@ -49,11 +54,25 @@ def landed_files(paths: DataPaths, minute: datetime) -> list[Path]:
 def read_minute(paths: DataPaths, minute: datetime) -> pl.DataFrame:
     """All messages of a landing minute (columns of `LANDING_SCHEMA`); no rows when nothing landed.
 
+    Torn files are passed over: see `torn_files`.
+
     Raises:
         DataError: a file cannot be read or its columns differ. It is left as it is.
     """
-    frames = [read_file(path) for path in landed_files(paths, minute)]
+    torn = torn_files(paths, [minute])
+    for path in torn:
+        log.error("landed_file_torn", file=str(path), outcome="left out; the other files of its minute are read")
+    frames = [read_file(path) for path in landed_files(paths, minute) if path not in torn]
     return pl.concat(frames) if frames else pl.DataFrame(schema=LANDING_SCHEMA)
+
+
+def torn_files(paths: DataPaths, minutes: Iterable[datetime]) -> list[Path]:
+    """Files of these landing minutes that do not begin and end as Parquet does.
+
+    A power cut leaves such files on disks that confirm a write before it is durable. They must not keep
+    the rest of their minute, or of the minutes that are built with it, from being read.
+    """
+    return [path for minute in minutes for path in landed_files(paths, minute) if not _is_whole(path)]
 
 
 def landed_minutes(paths: DataPaths, since: datetime | None) -> list[datetime]:
@@ -71,6 +90,15 @@ def landed_minutes(paths: DataPaths, since: datetime | None) -> list[datetime]:
         for minute, folder in minutes
         if minute is not None and (first is None or minute >= first) and any(folder.glob(f"*{SUFFIX}"))
     )
+
+
+def _is_whole(path: Path) -> bool:
+    with open(path, "rb") as handle:
+        begins = handle.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+        if handle.seek(0, os.SEEK_END) <= 2 * len(PARQUET_MAGIC):
+            return False
+        handle.seek(-len(PARQUET_MAGIC), os.SEEK_END)
+        return begins and handle.read() == PARQUET_MAGIC
 
 
 def read_file(path: Path) -> pl.DataFrame:

@@ -3,9 +3,9 @@
 What a payload means is the business of `readings`; how messages become files, of `writer.py`.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import polars as pl
 
 LANDING_SCHEMA: dict[str, pl.DataType] = {
@@ -21,9 +21,11 @@ LANDING_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-@dataclass(slots=True, frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One message as a source received it.
+
+    A struct, because tens of thousands a second are made: a frozen dataclass costs eight times as much,
+    and the garbage collector would walk over every one that waits for its batch.
 
     Attributes:
         received_at: wall clock of this machine when the message was read, UTC.

@@ -12,7 +12,6 @@ import dagster as dg
 
 from iot_pipeline.clock import minute_key, utc_now
 from iot_pipeline.landing.assets import LANDING
-from iot_pipeline.landing.checks import STALE_AFTER
 from iot_pipeline.landing.closing import IntakeCursor, closed_through, next_request, note_landed
 from iot_pipeline.landing.heartbeat import read_heartbeats
 from iot_pipeline.landing.ledger import LedgerLine, read_since
@@ -52,16 +51,15 @@ def landed_minutes_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinit
         heartbeats = read_heartbeats(settings.paths)
         lines, ledger = read_since(settings.paths, cursor.ledger)
         noted = note_landed(cursor, (line.minute for line in lines), ledger)
-        closed = closed_through(now, heartbeats, intake_delay=settings.intake_delay, stale_after=STALE_AFTER)
+        closed = closed_through(now, heartbeats, intake_delay=settings.intake_delay)
         request, after = next_request(noted, closed, settings.first_minute, settings.catch_up_minutes)
         if request is None:
             # The cursor stays, so that the next report covers these lines as well.
             return dg.SkipReason("no landing minute has closed since the last run")
         if noted.next_minute is not None and noted.next_minute < settings.first_minute:
             context.log.warning(
-                "landing minutes before %s have no partition any more and were not decoded; their messages stay in %s",
+                "landing minutes before %s have no partition any more; job old_landing decodes them within the hour",
                 minute_key(settings.first_minute),
-                settings.paths.landing,
             )
         first, last = minute_key(request.first), minute_key(request.last)
         return dg.SensorResult(

@@ -80,9 +80,9 @@ class BatchWriter:
         frame = _frame(messages, self._collector, number)
         # The same rule as `clock.landing_minute`, for all rows at once.
         minutes = (frame["received_at"] - self._intake_delay).dt.truncate("1m")
-        parts = [
-            _Part(minute, frame.filter(minutes == minute)) for minute in minutes.unique(maintain_order=True).to_list()
-        ]
+        touched = minutes.unique(maintain_order=True).to_list()
+        # Nearly every batch is of one minute, and filtering copies all payloads.
+        parts = [_Part(minute, frame if len(touched) == 1 else frame.filter(minutes == minute)) for minute in touched]
         return Batch(number, frame.height, parts)
 
     def land(self, batch: Batch) -> None:

@@ -4,10 +4,6 @@ No files and no payloads here. Only paho's public interface is used, with a loop
 thread reads, acknowledges and reconnects, so that nothing is shared between threads.
 """
 
-import contextlib
-import select
-import socket
-import ssl
 import time
 from collections.abc import Sequence
 
@@ -21,8 +17,9 @@ from iot_pipeline.clock import utc_now
 from iot_pipeline.landing.message import Message
 from iot_pipeline.settings import Settings
 from iot_pipeline.sources.source import Receipt, Received, SourceState
+from iot_pipeline.sources.standing import Standing
 from iot_pipeline.sources.subscriptions import Subscriptions
-from iot_pipeline.sources.trouble import Backoff, Trouble
+from iot_pipeline.sources.wakeup import Wakeup
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +30,6 @@ KEEPALIVE_SECONDS = 60
 # A connection that nobody reads cannot see its ping answers. Well before the broker gives it up,
 # it is closed in good order; the broker queues, and it is opened again when there is room.
 REST_SECONDS = 20.0
-HANDSHAKE_SECONDS = 10.0
-STABLE_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 # One packet is read per call of paho's `loop_read`; after this many, acknowledgements get their turn.
 PACKETS_PER_POLL = 500
@@ -54,21 +49,14 @@ class MqttSource:
         self._client_id = settings.collector_id
         self._client = self._make_client(settings)
         self._subscriptions = Subscriptions(settings.paths, settings.collector_id)
-        self._trouble = Trouble("broker_unavailable")
-        self._backoff = Backoff()
+        self._standing = Standing(self.address, self._client_id)
+        self._wakeup = Wakeup()
         self._arrived: list[Received] = []
         self._unacked: set[int] = set()
         self._duplicates = 0
-        self._attempt = 0
-        self._connections = 0
-        self._online_since: float | None = None
-        self._handshake_until = 0.0
-        self._retry_at = 0.0
+        self._session_present: bool | None = None
         self._resting_since: float | None = None
         self._refusal: str | None = None
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.settimeout(0.0)
-        self._wake_writer.settimeout(0.0)
 
     @property
     def address(self) -> str:
@@ -79,20 +67,22 @@ class MqttSource:
     def state(self) -> SourceState:
         """Counters and condition, as of the last call."""
         return SourceState(
-            connected=self._online_since is not None,
-            reconnects=max(self._connections - 1, 0),
+            connected=self._standing.online,
+            reconnects=max(self._standing.connections - 1, 0),
             duplicates_flagged=self._duplicates,
             unacked=len(self._unacked),
-            problem=self._trouble.reason,
+            problem=self._standing.problem,
+            session_present=self._session_present,
         )
 
     def poll(self, timeout: float) -> list[Received]:
         """Connect if it is time to, then return what arrives within `timeout` seconds."""
         self._resting_since = None
-        if self._client.socket() is None and time.monotonic() >= self._retry_at:
+        self._standing.require_uncontested()
+        if self._client.socket() is None and not self._standing.pause:
             self._connect()
         if self._client.socket() is None:
-            self._wait(min(timeout, max(self._retry_at - time.monotonic(), 0.0)), read=False)
+            self._wait(min(timeout, self._standing.pause), read=False)
         else:
             self._exchange(timeout)
         arrived, self._arrived = self._arrived, []
@@ -106,13 +96,13 @@ class MqttSource:
         if self._client.socket() is not None and now - self._resting_since >= REST_SECONDS:
             log.warning("connection_rested", broker=self.address, unacked=len(self._unacked))
             self._client.disconnect()
-            self._retry_at = 0.0
+            self._standing.closed()
         self._wait(timeout, read=False)
 
     def acknowledge(self, receipts: Sequence[Receipt]) -> None:
         """Send PUBACK for each receipt of the present connection, in the given order."""
         for receipt in receipts:
-            if receipt.connection != self._attempt or receipt.packet not in self._unacked:
+            if receipt.connection != self._standing.attempt or receipt.packet not in self._unacked:
                 continue
             if self._client.ack(receipt.packet, QOS) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return  # The connection ended; the broker delivers the rest again.
@@ -120,8 +110,11 @@ class MqttSource:
 
     def wake(self) -> None:
         """Make a waiting `poll` or `rest` return now; any thread may call it."""
-        with contextlib.suppress(BlockingIOError):  # Full of wake-ups: it will wake.
-            self._wake_writer.send(b"\0")
+        self._wakeup.wake()
+
+    def finish(self) -> list[Received]:
+        """Nothing: what was not handed on is not acknowledged, and the broker keeps it."""
+        return []
 
     def close(self) -> None:
         """Send what is queued, disconnect and release the sockets."""
@@ -130,9 +123,8 @@ class MqttSource:
             self._wait(0.1, read=False)
         if self._client.socket() is not None:
             self._client.disconnect()
-        self._online_since = None
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._standing.closed()
+        self._wakeup.close()
 
     def _make_client(self, settings: Settings) -> Client:
         client = Client(
@@ -155,15 +147,13 @@ class MqttSource:
         return client
 
     def _connect(self) -> None:
-        # Packet numbers of an earlier connection mean nothing on this one.
-        self._attempt += 1
+        self._standing.begin()
         self._unacked.clear()
         self._refusal = None
-        self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
         try:
             self._client.connect(self._host, self._port, KEEPALIVE_SECONDS)
         except (OSError, ValueError) as error:
-            self._failed(getattr(error, "strerror", None) or str(error))
+            self._standing.refused(getattr(error, "strerror", None) or str(error))
 
     def _exchange(self, timeout: float) -> None:
         readable = self._wait(timeout, read=True)
@@ -173,33 +163,20 @@ class MqttSource:
             if len(self._arrived) == before:  # Nothing more, half a packet, or one that is no message.
                 break
         self._client.loop_misc()
-        if self._arrived:  # A resumed session delivers before it answers the subscription.
-            self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
-        if self._online_since is None and time.monotonic() > self._handshake_until:
-            self._refusal = self._refusal or f"no answer to the connection request within {HANDSHAKE_SECONDS:.0f} s"
+        if self._arrived:
+            self._standing.progress()
+        if self._client.socket() is not None and self._standing.overdue:
+            self._refusal = self._refusal or "the broker did not answer in time"
             self._client.disconnect()
 
     def _wait(self, timeout: float, *, read: bool) -> bool:
         """Wait for the socket or a wake-up; write what is to be written. Whether the socket is readable."""
-        connection = self._client.socket()
-        # What TLS has decrypted already is not seen by `select`.
-        buffered = read and isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
-        reads = [self._wake_reader, connection] if connection is not None and read else [self._wake_reader]
-        writes = [connection] if connection is not None and self._client.want_write() else []
-        readable, writable, _ = select.select(reads, writes, [], 0.0 if buffered else timeout)
-        if self._wake_reader in readable:
-            with contextlib.suppress(BlockingIOError):
-                self._wake_reader.recv(4096)
+        readable, writable = self._wakeup.wait(
+            timeout, self._client.socket(), read=read, write=self._client.want_write()
+        )
         if writable:
             self._client.loop_write()
-        return buffered or connection in readable
-
-    def _failed(self, reason: str) -> None:
-        self._online_since = None
-        self._unacked.clear()
-        delay = self._backoff.delay()
-        self._retry_at = time.monotonic() + delay
-        self._trouble.report(reason, broker=self.address, client_id=self._client_id)
+        return readable
 
     def _on_connect(
         self, client: Client, _: object, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -207,6 +184,7 @@ class MqttSource:
         if reason.is_failure:
             self._refusal = f"the broker refused the connection: {reason}"
             return
+        self._session_present = flags.session_present
         log.info("broker_connected", broker=self.address, session_present=flags.session_present)
         outdated = self._subscriptions.outdated(self._filters) if flags.session_present else []
         if outdated:
@@ -223,24 +201,18 @@ class MqttSource:
             client.disconnect()
             return
         self._subscriptions.remember(self._filters)
-        self._connections += 1
-        self._online_since = time.monotonic()
-        self._trouble.over(broker=self.address)
+        self._standing.up()
 
     def _on_disconnect(
         self, _client: Client, _: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        stood = 0.0 if self._online_since is None else time.monotonic() - self._online_since
-        was_online, self._online_since = self._online_since is not None, None
         self._unacked.clear()
-        if self._refusal is None and not reason.is_failure:
-            return  # We disconnected in good order.
-        if stood >= STABLE_SECONDS:
-            self._backoff.reset()
-        words = self._refusal or f"connection lost: {reason}"
-        if was_online and stood < STABLE_SECONDS:
-            words += f"; if this repeats, another client uses the id {self._client_id}"
-        self._failed(words)
+        if self._refusal is not None:
+            self._standing.refused(self._refusal)
+        elif reason.is_failure:
+            self._standing.lost(f"connection lost: {reason}")
+        else:
+            self._standing.closed()
 
     def _on_message(self, _client: Client, _: object, delivered: MQTTMessage) -> None:
         self._duplicates += delivered.dup
@@ -251,7 +223,7 @@ class MqttSource:
             if delivered.mid in self._unacked:
                 return
             self._unacked.add(delivered.mid)
-            receipt = Receipt(self._attempt, delivered.mid)
+            receipt = Receipt(self._standing.attempt, delivered.mid)
         try:
             topic = delivered.topic
         except UnicodeDecodeError:

@@ -5,7 +5,7 @@ acknowledgement rule stay as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from iot_pipeline.landing.message import Message
@@ -35,6 +35,9 @@ class SourceState:
         duplicates_flagged: deliveries that the broker marked as repeated.
         unacked: messages delivered on this connection and not acknowledged.
         problem: what is wrong at the moment, in words; None when nothing is.
+        window: how many messages the sender leaves unacknowledged at most; None when it does not say.
+        counts: what only this kind of source counts since it was made, by name.
+        session_present: whether the broker knew our session when we connected; None where there is none.
     """
 
     connected: bool = False
@@ -42,13 +45,17 @@ class SourceState:
     duplicates_flagged: int = 0
     unacked: int = 0
     problem: str | None = None
+    window: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    session_present: bool | None = None
 
 
 class Source(Protocol):
     """A connection that delivers messages and can be told which of them are durable.
 
     One thread calls everything except `wake`. A source reconnects by itself and raises nothing for
-    a broker that is away: that is a `problem`, not the end of the collector.
+    a broker that is away: that is a `problem`, not the end of the collector. `poll` raises
+    ConfigurationError where going on would do harm until a person has changed something.
     """
 
     @property
@@ -79,6 +86,10 @@ class Source(Protocol):
 
     def wake(self) -> None:
         """Make a waiting `poll` or `rest` return now. The only call allowed from other threads."""
+        ...
+
+    def finish(self) -> list[Received]:
+        """Take nothing new; what was received and not handed on, because it waited for its turn. `close` follows."""
         ...
 
     def close(self) -> None:

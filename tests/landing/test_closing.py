@@ -1,5 +1,6 @@
 """Which landing minutes are asked for, and when."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -12,7 +13,6 @@ from iot_pipeline.landing.ledger import LedgerCursor
 
 T = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 DELAY = timedelta(seconds=10)
-STALE = timedelta(seconds=15)
 WINDOW = T - timedelta(days=13)
 
 
@@ -40,7 +40,7 @@ def beat(written_at: datetime, landed_through: datetime) -> CollectorHeartbeat:
 
 
 def closed(now: datetime, *beats: CollectorHeartbeat) -> datetime | None:
-    return closed_through(now, beats, intake_delay=DELAY, stale_after=STALE)
+    return closed_through(now, beats, intake_delay=DELAY)
 
 
 def cursor(**values: object) -> IntakeCursor:
@@ -62,6 +62,13 @@ def test_without_a_living_collector_nothing_closes() -> None:
     now = T + timedelta(minutes=5)
     assert closed(now) is None
     assert closed(now, beat(now - timedelta(seconds=16), now)) is None
+
+
+def test_a_collector_that_stopped_or_fell_silent_holds_nothing_up() -> None:
+    now, old = T + timedelta(minutes=5), T - timedelta(minutes=5)
+    living = beat(now, T + timedelta(seconds=75))
+    assert closed(now, living, replace(beat(now, old), stopped=True)) == T
+    assert closed(now, living, beat(now - timedelta(seconds=16), old)) == T
 
 
 def test_the_first_landed_minute_begins_the_front() -> None:

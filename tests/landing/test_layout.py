@@ -1,11 +1,21 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.errors import DataError
-from iot_pipeline.landing.layout import batch_of, landed_files, landed_minutes, landing_file, minute_of, read_minute
+from iot_pipeline.files import write_parquet
+from iot_pipeline.landing.layout import (
+    batch_of,
+    landed_files,
+    landed_minutes,
+    landing_file,
+    minute_of,
+    read_minute,
+    torn_files,
+)
 from iot_pipeline.landing.message import LANDING_SCHEMA, Message
 from iot_pipeline.landing.writer import BatchWriter
 from iot_pipeline.paths import DataPaths
@@ -47,13 +57,22 @@ def test_what_is_not_a_landed_file_is_not_seen(data_paths: DataPaths) -> None:
     assert read_minute(data_paths, NOON).is_empty()
 
 
-def test_a_broken_file_is_named_and_left(data_paths: DataPaths) -> None:
+@pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1", b"PAR1 and then nothing", bytes(100)])
+def test_a_torn_file_is_left_out_and_the_rest_of_its_minute_is_read(data_paths: DataPaths, content: bytes) -> None:
+    torn, whole = (landing_file(data_paths, NOON, "c", number) for number in (1, 2))
+    write_parquet(pl.DataFrame(schema=LANDING_SCHEMA), whole)
+    torn.write_bytes(content)
+    assert read_minute(data_paths, NOON).schema == LANDING_SCHEMA
+    assert torn_files(data_paths, [NOON]) == [torn]
+    assert torn.read_bytes() == content
+
+
+def test_a_file_with_other_columns_is_named_and_left(data_paths: DataPaths) -> None:
     path = landing_file(data_paths, NOON, "c", 1)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"no parquet")
+    write_parquet(pl.DataFrame({"payload": [b"of whom?"]}), path)
     with pytest.raises(DataError, match=r"c-1\.parquet"):
         read_minute(data_paths, NOON)
-    assert path.read_bytes() == b"no parquet"
+    assert path.exists()
 
 
 def test_names_are_read_back() -> None:

@@ -20,7 +20,7 @@ class Labels(list[Label]):
 
 def run(fleet: Fleet, seconds: float, *, start: datetime = START, step_s: float = 0.25) -> list[Message]:
     """All messages of a fleet over a time, asked for in even steps."""
-    steps = int(seconds / step_s)
+    steps = round(seconds / step_s)
     instants = (start + timedelta(seconds=step_s * step) for step in range(steps + 1))
     return [message for now in instants for message in fleet.messages(now)]
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 from paho.mqtt.client import Client, MQTTv311
@@ -24,10 +25,12 @@ def payloads(count: int, first: int = 0) -> list[bytes]:
 class Publisher:
     """Publishes with QoS 1 and knows what the broker took over; survives a broker that comes back."""
 
-    def __init__(self, broker: RunningBroker, client_id: str = "publisher") -> None:
+    def __init__(self, broker: RunningBroker, client_id: str, ca_file: Path | None) -> None:
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, protocol=MQTTv311)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.max_inflight_messages_set(500)
+        if ca_file is not None:
+            self._client.tls_set(ca_certs=str(ca_file))
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
 
@@ -45,9 +48,11 @@ class Publisher:
 
 
 @contextmanager
-def publisher(broker: RunningBroker, client_id: str = "publisher") -> Iterator[Publisher]:
+def publisher(
+    broker: RunningBroker, client_id: str = "publisher", *, ca_file: Path | None = None
+) -> Iterator[Publisher]:
     """A publisher for a `with` block."""
-    sender = Publisher(broker, client_id)
+    sender = Publisher(broker, client_id, ca_file)
     try:
         yield sender
     finally:

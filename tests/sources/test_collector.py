@@ -4,6 +4,7 @@ import pytest
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.errors import ConfigurationError
+from iot_pipeline.landing.collectors import SourceKind
 from iot_pipeline.landing.ledger import LedgerCursor, read_since
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.sources.collector import run_collector
@@ -72,8 +73,8 @@ def test_qos_0_is_landed_as_well(settings: Settings, broker: RunningBroker) -> N
     assert set(landed(settings.paths)["qos"]) == {0}
 
 
-def test_landed_through_follows_the_clock_while_nothing_comes(settings: Settings, nats_broker: RunningBroker) -> None:
-    settings = for_broker(settings, nats_broker)
+def test_landed_through_follows_the_clock_while_nothing_comes(settings: Settings, one_broker: RunningBroker) -> None:
+    settings = for_broker(settings, one_broker)
     with collecting(settings):
         begun = utc_now()
 
@@ -84,11 +85,48 @@ def test_landed_through_follows_the_clock_while_nothing_comes(settings: Settings
         wait_until(passed, "landed_through to advance", seconds=5)
 
 
-def test_a_second_collector_of_the_same_id_is_refused(settings: Settings, nats_broker: RunningBroker) -> None:
-    settings = for_broker(settings, nats_broker)
+def test_a_second_collector_of_the_same_id_is_refused(settings: Settings, one_broker: RunningBroker) -> None:
+    settings = for_broker(settings, one_broker)
     with collecting(settings):
         with pytest.raises(ConfigurationError, match="already runs"):
             run_collector(settings, stop=threading.Event())
-        other = for_broker(settings, nats_broker, collector_id="collector-2")
+        other = for_broker(settings, one_broker, collector_id="collector-2")
         with collecting(other):
             pass
+
+
+def test_sparkplug_messages_are_acknowledged_and_left_to_their_host(
+    settings: Settings, one_broker: RunningBroker
+) -> None:
+    settings = for_broker(settings, one_broker)
+    with collecting(settings), publisher(one_broker) as sender:
+        sender.send(payloads(50), topic="spBv1.0/plant/NDEATH/edge")
+
+        def left() -> bool:
+            beat = heartbeat(settings.paths)
+            return beat is not None and beat.counts["left_to_sparkplug"] == 50 and beat.unacked == 0
+
+        wait_until(left, "all of them left and acknowledged")
+        beat = heartbeat(settings.paths)
+        assert beat is not None
+        assert beat.messages == 0
+        assert "'collector-1-sparkplug', which does not run here" in (beat.last_error or "")
+        sender.send([b"1"])
+        wait_until(lambda: landed_payloads(settings.paths) == [b"1"], "the other one landed")
+
+
+def test_without_a_host_sparkplug_messages_are_landed_as_they_come(
+    settings: Settings, one_broker: RunningBroker
+) -> None:
+    settings = for_broker(settings, one_broker, sparkplug_host_id="")
+    with collecting(settings), publisher(one_broker) as sender:
+        sender.send([b"birth"], topic="spBv1.0/plant/NBIRTH/edge")
+        wait_until(lambda: landed_payloads(settings.paths) == [b"birth"], "it landed")
+
+
+@pytest.mark.parametrize("kind", [SourceKind.sparkplug, SourceKind.opcua])
+def test_a_source_that_is_not_configured_is_refused(settings: Settings, kind: SourceKind) -> None:
+    settings = load_settings(data=settings.data, sparkplug_host_id="")
+    with pytest.raises(ConfigurationError, match="IOT_"):
+        run_collector(settings, stop=threading.Event(), kind=kind)
+    assert not settings.data.exists()

@@ -78,10 +78,10 @@ def test_a_killed_broker_is_survived(settings: Settings, nats_broker: RunningBro
         assert beat.last_error is None
 
 
-def test_a_full_disk_is_waited_for(settings: Settings, nats_broker: RunningBroker, tmp_path: Path) -> None:
+def test_a_full_disk_is_waited_for(settings: Settings, one_broker: RunningBroker, tmp_path: Path) -> None:
     """No file may grow beyond 20 kB in the collector's process: the kernel refuses as on a full disk."""
     launcher = (sys.executable, "-c", LIMITED.format(limit=20_000))
-    child = process_for(settings, nats_broker, tmp_path / "collector.log", *launcher)
+    child = process_for(settings, one_broker, tmp_path / "collector.log", *launcher)
     start(child, settings)
     assert child.process is not None
     pid = child.process.pid
@@ -91,7 +91,7 @@ def test_a_full_disk_is_waited_for(settings: Settings, nats_broker: RunningBroke
         beat = heartbeat(settings.paths, pid)
         return beat is not None and "cannot write" in (beat.last_error or "") and beat.unacked > 0
 
-    with publisher(nats_broker) as sender:
+    with publisher(one_broker) as sender:
         sender.send(sent)
     child.wait_for(refused, "the heartbeat to tell that the disk is full")
     assert not list(settings.paths.landing.rglob("*.tmp"))
@@ -109,12 +109,12 @@ def test_a_full_disk_is_waited_for(settings: Settings, nats_broker: RunningBroke
     assert child.log.read_text().count("storage_unavailable ") == 1
 
 
-def test_an_unusable_landing_folder_is_waited_for(settings: Settings, nats_broker: RunningBroker) -> None:
-    settings = load_settings(data=settings.data, broker_url=nats_broker.url, batch_seconds=0.3, batch_rows=100)
+def test_an_unusable_landing_folder_is_waited_for(settings: Settings, one_broker: RunningBroker) -> None:
+    settings = load_settings(data=settings.data, broker_url=one_broker.url, batch_seconds=0.3, batch_rows=100)
     settings.data.mkdir()
     settings.paths.landing.write_text("a file where a folder has to be")
     sent = payloads(1_000)
-    with collecting(settings), publisher(nats_broker) as sender:
+    with collecting(settings), publisher(one_broker) as sender:
         sender.send(sent)
 
         def held() -> bool:

@@ -8,24 +8,25 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from iot_pipeline.landing.collectors import SourceKind
 from iot_pipeline.settings import Settings, load_settings
-from iot_pipeline.sources import mqtt
-from iot_pipeline.sources.mqtt import MqttSource
-from iot_pipeline.sources.source import Received
+from iot_pipeline.sources import mqtt, mqtt5
+from iot_pipeline.sources.kinds import make_source
+from iot_pipeline.sources.source import Received, Source
 from tests.servers import RunningBroker, wait_until
 from tests.sources.publishing import payloads, publisher
 
 
 @contextmanager
-def source_for(settings: Settings, broker_url: str, **overrides: object) -> Iterator[MqttSource]:
-    source = MqttSource(load_settings(data=settings.data, broker_url=broker_url, **overrides))
+def source_for(settings: Settings, broker_url: str, **overrides: object) -> Iterator[Source]:
+    source = make_source(load_settings(data=settings.data, broker_url=broker_url, **overrides), SourceKind.mqtt)
     try:
         yield source
     finally:
         source.close()
 
 
-def connect(source: MqttSource) -> None:
+def connect(source: Source) -> None:
     def connected() -> bool:
         assert source.poll(0.05) == []
         return source.state.connected
@@ -33,7 +34,7 @@ def connect(source: MqttSource) -> None:
     wait_until(connected, "the source to connect")
 
 
-def take(source: MqttSource, count: int, seconds: float = 10.0) -> list[Received]:
+def take(source: Source, count: int, seconds: float = 10.0) -> list[Received]:
     taken: list[Received] = []
 
     def enough() -> bool:
@@ -44,7 +45,7 @@ def take(source: MqttSource, count: int, seconds: float = 10.0) -> list[Received
     return taken
 
 
-def acknowledge(source: MqttSource, taken: list[Received]) -> None:
+def acknowledge(source: Source, taken: list[Received]) -> None:
     source.acknowledge([receipt for _, receipt in taken if receipt is not None])
 
 
@@ -55,6 +56,7 @@ def restarted_mosquitto(broker: RunningBroker, tmp_path: Path, lines: str) -> No
     broker.start()
 
 
+@pytest.mark.usefixtures("reader")
 def test_nobody_listening_is_told_in_words(settings: Settings, free_port: int) -> None:
     with source_for(settings, f"mqtt://127.0.0.1:{free_port}") as source:
         assert source.poll(0.01) == []
@@ -62,6 +64,7 @@ def test_nobody_listening_is_told_in_words(settings: Settings, free_port: int) -
         assert not source.state.connected
 
 
+@pytest.mark.usefixtures("reader")
 def test_a_refusal_is_told_in_words_and_without_secrets(
     settings: Settings, mosquitto_broker: RunningBroker, tmp_path: Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_resting_connection_is_closed_and_the_broker_queues(
     settings: Settings, broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(mqtt5, "REST_SECONDS", 0.1)
     sent = payloads(500)
     with source_for(settings, broker.url) as source, publisher(broker) as sender:
         connect(source)
@@ -156,6 +160,7 @@ def test_a_filter_taken_out_of_the_settings_is_unsubscribed(settings: Settings, 
 
 # paho leaves the socket of a failed TLS handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("reader")
 def test_tls_with_a_ca_of_our_own(settings: Settings, mosquitto_broker: RunningBroker, tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -172,24 +177,18 @@ def test_tls_with_a_ca_of_our_own(settings: Settings, mosquitto_broker: RunningB
         assert "certificate" in (distrustful.state.problem or "").lower()
     with (
         source_for(settings, url, broker_ca_file=certificate) as source,
-        source_for(settings, url, broker_ca_file=certificate, collector_id="sender") as sender,
+        publisher(mosquitto_broker, ca_file=certificate) as sender,
     ):
         connect(source)
-        connect(sender)
-        sender._client.publish("plant/a", b"x" * 100_000)
-        taken: list[Received] = []
-
-        def arrived() -> bool:
-            sender.poll(0.01)
-            taken.extend(source.poll(0.05))
-            return bool(taken)
-
-        wait_until(arrived, "a message over TLS")
+        sender.send([b"x" * 100_000], topic="plant/a")
+        taken = take(source, 1)
         assert len(taken[0].message.payload) == 100_000
+        acknowledge(source, taken)
+        assert source.state.unacked == 0
 
 
-def test_waking_ends_a_poll_at_once(settings: Settings, nats_broker: RunningBroker) -> None:
-    with source_for(settings, nats_broker.url) as source:
+def test_waking_ends_a_poll_at_once(settings: Settings, one_broker: RunningBroker) -> None:
+    with source_for(settings, one_broker.url) as source:
         connect(source)
         source.wake()
         begun = time.monotonic()
