@@ -46,3 +46,16 @@
 {% macro duckdb__json_told(value, told_at) -%}
     cast(json_object('at', cast({{ told_at }} as varchar), 'value', {{ value }}) as varchar)
 {%- endmacro %}
+
+{# Seconds from one instant to another, with their microseconds. #}
+{% macro seconds_between(begin, end) %}{{ return(adapter.dispatch('seconds_between')(begin, end)) }}{% endmacro %}
+{% macro default__seconds_between(begin, end) %}((unix_micros({{ end }}) - unix_micros({{ begin }})) / 1e6){% endmacro %}
+{% macro duckdb__seconds_between(begin, end) %}(date_diff('microsecond', {{ begin }}, {{ end }}) / 1e6){% endmacro %}
+
+{# An instant some whole seconds later. #}
+{% macro seconds_later(instant, seconds) %}{{ instant }} + interval '{{ seconds }}' second{% endmacro %}
+
+{# Sum of doubles with the rounding errors carried along, where the engine can: parts then add up to their whole. #}
+{% macro compensated_sum(column) %}{{ return(adapter.dispatch('compensated_sum')(column)) }}{% endmacro %}
+{% macro default__compensated_sum(column) %}sum({{ column }}){% endmacro %}
+{% macro duckdb__compensated_sum(column) %}fsum({{ column }}){% endmacro %}

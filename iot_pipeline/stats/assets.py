@@ -26,17 +26,25 @@ from iot_pipeline.settings import Settings
 from iot_pipeline.stats.build import BuildReport, build_days, build_minutes_stats
 from iot_pipeline.stats.dbt_build import DbtEvent
 from iot_pipeline.stats.plots import readings_per_hour
-from iot_pipeline.stats.resources import DAY_FRESHNESS, DagsterEvent, ModelTranslator, dagster_events, load_models
+from iot_pipeline.stats.relations import DAY_MODELS
+from iot_pipeline.stats.resources import (
+    DAY_FRESHNESS,
+    DagsterEvent,
+    ModelTranslator,
+    dagster_events,
+    load_models,
+    minutes_of_a_day,
+)
 from iot_pipeline.stats.sealing import days_between, seal_day
 
 READINGS_DAY = dg.AssetKey("readings_day")
-MINUTE_ASSETS = [dg.AssetKey("device_minute"), dg.AssetKey("dim_device")]
+MINUTE_ASSETS = [dg.AssetKey(name) for name in ("device_minute", "dim_device", "state_minute")]
 DEVICE_HOUR = dg.AssetKey("device_hour")
-DAY_ASSETS = [READINGS_DAY, DEVICE_HOUR, *(dg.AssetKey(name) for name in ("device_day", "device_month", "device_year"))]
+DAY_ASSETS = [READINGS_DAY, *(dg.AssetKey(model.name) for model in DAY_MODELS)]
 
 
 def minute_assets(settings: Settings) -> dg.AssetsDefinition:
-    """`device_minute` and `dim_device`, by event minute."""
+    """The minute models and `dim_device`, by event minute."""
     models = load_models(settings.paths)
     translator = ModelTranslator(readings=READINGS)
 
@@ -64,7 +72,7 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=READINGS_DAY,
-        deps=[dg.AssetDep(READINGS, partition_mapping=_minutes_of_a_day())],
+        deps=[dg.AssetDep(READINGS, partition_mapping=minutes_of_a_day())],
         partitions_def=day_partitions(settings),
         backfill_policy=day_backfill(),
         pool=DAY_POOL,
@@ -95,7 +103,7 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
 
 
 def day_assets(settings: Settings) -> dg.AssetsDefinition:
-    """`device_hour`, `device_day` and the months and years that hold the day."""
+    """The hours and days of all devices and of single fleets, and the months and years that hold the day."""
     models = load_models(settings.paths)
     translator = ModelTranslator(readings=READINGS_DAY)
 
@@ -123,11 +131,6 @@ def day_assets(settings: Settings) -> dg.AssetsDefinition:
     return build_day_models
 
 
-def _minutes_of_a_day() -> dg.TimeWindowPartitionMapping:
-    """All minutes of a day; before the minute window, and later today, there are none."""
-    return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
-
-
 def _describe_partitions(context: dg.AssetExecutionContext, report: BuildReport) -> None:
     """Row counts for each partition of this run; months and years are counted with their days."""
     keys = set(context.partition_keys)
@@ -137,5 +140,8 @@ def _describe_partitions(context: dg.AssetExecutionContext, report: BuildReport)
             continue
         for partition, rows in partitions.items():
             metadata = {"dagster/row_count": rows, "readings_in_window": report.readings}
+            if report.corrected.corrections:
+                metadata["corrections_in_window"] = report.corrected.corrections
+                metadata["corrected_readings_in_window"] = report.corrected.readings
             if partition in keys:
                 context.add_asset_metadata(metadata, asset_key=asset, partition_key=partition)

@@ -19,14 +19,16 @@ from pathlib import Path
 
 import structlog
 
-from iot_pipeline.clock import DAY, MINUTE, day_key, day_start, floor_minute, minute_key
+from iot_pipeline.clock import DAY, MINUTE, day_key, day_start, floor_minute, minute_key, utc_now
 from iot_pipeline.errors import DataError
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.dbt_build import DbtOutcome, OnEvent, run_dbt
+from iot_pipeline.stats.followers import announce_followers
 from iot_pipeline.stats.inputs import DayInput, day_input_files, minute_input_files
 from iot_pipeline.stats.publish import PartitionRows, publish_days, publish_dim_device, publish_minutes
-from iot_pipeline.stats.run_sources import make_day_sources, make_minute_sources, reading_rows
+from iot_pipeline.stats.run_sources import Corrected, make_day_sources, make_minute_sources, reading_rows
 from iot_pipeline.stats.sealing import days_between
 from iot_pipeline.stats.session import engine
 
@@ -52,12 +54,14 @@ class BuildReport:
         readings: readings in the files of the window (those later found to be duplicates included).
         runs: dbt invocations.
         seconds: wall time.
+        corrected: what corrections did to the readings.
     """
 
     partitions: Mapping[str, PartitionRows]
     readings: int
     runs: int
     seconds: float
+    corrected: Corrected
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -68,7 +72,7 @@ class BuildReport:
 def build_minutes_stats(
     settings: Settings, first: datetime, last: datetime, run_id: str, on_event: OnEvent | None = None
 ) -> BuildReport:
-    """Build `device_minute` of the event minutes `first` to `last`, both included, and merge `dim_device`.
+    """Build the minute models of the event minutes `first` to `last`, both included, and merge `dim_device`.
 
     Args:
         settings: where the data is.
@@ -79,29 +83,31 @@ def build_minutes_stats(
 
     Raises:
         StatisticsError: a model or test failed; nothing was published.
+        RemovedError: retention removed readings of the window; nothing was built.
         StorageUnavailable: a partition could not be written; those before it were, and building again is safe.
         ValueError: the window is empty or too long.
     """
     first, last = floor_minute(first), floor_minute(last)
     if not first <= last < first + MOST_MINUTES * MINUTE:
         raise ValueError(f"a window has 1 to {MOST_MINUTES} minutes, not {minute_key(first)} to {minute_key(last)}")
+    refuse_removed(settings.paths, Level.READINGS, first.date())
     started = time.perf_counter()
     inputs = minute_input_files(settings.paths, first, last)
     name = f"minutes {minute_key(first)} to {minute_key(last)}"
     with _run_folder(settings.paths, run_id) as folder:
         database = folder / "warehouse.duckdb"
         with engine(settings.paths, database) as connection:
-            make_minute_sources(connection, settings, inputs, first, last)
+            corrected = make_minute_sources(connection, settings, inputs, first, last)
         outcome = run_dbt(
             settings.paths, database=database, select="+tag:minute", first=first, end=last + MINUTE, on_event=on_event
         )
         _refuse_failures(outcome, name, folder)
         with engine(settings.paths, database, read_only=True) as connection:
             partitions = {
-                "device_minute": publish_minutes(connection, settings.paths, first, last),
+                **publish_minutes(connection, settings.paths, first, last),
                 "dim_device": {"": publish_dim_device(connection, settings.paths)},
             }
-    report = BuildReport(partitions, reading_rows(inputs), 1, time.perf_counter() - started)
+    report = BuildReport(partitions, reading_rows(inputs), 1, time.perf_counter() - started, corrected)
     log.info("minutes_built", first=minute_key(first), last=minute_key(last), rows=report.rows["device_minute"])
     return report
 
@@ -117,33 +123,52 @@ def build_days(
 
     Raises:
         StatisticsError: a model or test failed; nothing of its days was published. The message names them.
+        RemovedError: retention removed readings of the window; nothing was built.
         StorageUnavailable: a partition could not be written; building again is safe.
         ValueError: the window is empty or longer than `MOST_DAYS`.
     """
     if not first <= last < first + MOST_DAYS * DAY:
         raise ValueError(f"a window has 1 to {MOST_DAYS} days, not {first} to {last}")
-    started = time.perf_counter()
+    refuse_removed(settings.paths, Level.READINGS, first)
+    started, as_of = time.perf_counter(), utc_now()
     partitions: dict[str, dict[str, int]] = {}
     readings = runs = 0
+    changed: list[Corrected] = []
     inputs = {day: day_input_files(settings.paths, day) for day in days_between(first, last)}
     for days in _chunks(inputs):
         taken = [inputs[day] for day in days]
-        for model, rows in _build_chunk(settings, days, taken, f"{run_id}-{runs}", on_event).items():
+        chunk = _Chunk(days, taken, as_of, f"{run_id}-{runs}", last)
+        published, corrected = _build_chunk(settings, chunk, on_event)
+        for model, rows in published.items():
             partitions.setdefault(model, {}).update(rows)
+        changed.append(corrected)
         readings += reading_rows(taken)
         runs += 1
-    report = BuildReport(partitions, readings, runs, time.perf_counter() - started)
+    corrections = Corrected(sum(one.readings for one in changed), max(one.corrections for one in changed))
+    report = BuildReport(partitions, readings, runs, time.perf_counter() - started, corrections)
     log.info("days_built", first=day_key(first), last=day_key(last), rows=report.rows["device_day"], runs=runs)
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Days of one dbt run: their inputs, when these were listed, the name of the run, and the last day of all runs."""
+
+    days: Sequence[date]
+    inputs: Sequence[DayInput]
+    as_of: datetime
+    run_id: str
+    last: date
+
+
 def _build_chunk(
-    settings: Settings, days: Sequence[date], inputs: Sequence[DayInput], run_id: str, on_event: OnEvent | None
-) -> Mapping[str, PartitionRows]:
-    with _run_folder(settings.paths, run_id) as folder:
+    settings: Settings, chunk: _Chunk, on_event: OnEvent | None
+) -> tuple[Mapping[str, PartitionRows], Corrected]:
+    days = chunk.days
+    with _run_folder(settings.paths, chunk.run_id) as folder:
         database = folder / "warehouse.duckdb"
         with engine(settings.paths, database) as connection:
-            make_day_sources(connection, settings, inputs, days)
+            corrected = make_day_sources(connection, settings, chunk.inputs, days)
         outcome = run_dbt(
             settings.paths,
             database=database,
@@ -154,7 +179,8 @@ def _build_chunk(
         )
         _refuse_failures(outcome, f"days {day_key(days[0])} to {day_key(days[-1])}", folder)
         with engine(settings.paths, database, read_only=True) as connection:
-            return publish_days(connection, settings.paths, days)
+            announce_followers(connection, settings.paths, days, last=chunk.last)
+            return publish_days(connection, settings.paths, days, as_of=chunk.as_of), corrected
 
 
 def _chunks(inputs: Mapping[date, DayInput]) -> Iterator[list[date]]:

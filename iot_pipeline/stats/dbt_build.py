@@ -240,7 +240,7 @@ def _as_dict(message: "EventMsg") -> DbtEvent:
 
 
 def _node_result(event: DbtEvent) -> NodeResult | None:
-    if event["info"]["name"] not in ("LogModelResult", "LogTestResult"):
+    if event["info"]["name"] not in ("LogModelResult", "LogSeedResult", "LogTestResult"):
         return None
     data = event["data"]
     node = data["node_info"]

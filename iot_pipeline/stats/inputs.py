@@ -6,7 +6,7 @@ The views that people query are in `views.py`: they choose files by pattern, the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from iot_pipeline.clock import DAY, MINUTE, day_start, minutes_between
 from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
-from iot_pipeline.readings.store import event_day_files, event_minute_files, landed_of, open_root
+from iot_pipeline.readings.store import LANDED_FORMAT, event_day_files, event_minute_files, landed_of, open_root
 from iot_pipeline.stats.relations import sealed_readings
 
 # Beside the sealed readings of a day: what they were made of, and the copies that were left out. A copy counts
@@ -25,6 +25,9 @@ Stamp = list[int]
 
 SORTED_READINGS = "device_id, metric, event_ts, unit"
 COLUMNS = ", ".join(READING_SCHEMA)
+# In sealed files: the landing minute that a reading came by. It is kept and not worked out from the time of receipt,
+# because the setting that decides it can change.
+LANDING_MINUTE = "landing_minute"
 # Two landing minutes never hold the same receive time, and within one each identity is unique.
 COPY_NUMBER = f"row_number() over (partition by {', '.join(IDENTITY)} order by received_at, message_id)"
 FIRST_COPY = f"{COPY_NUMBER} = 1"
@@ -85,13 +88,14 @@ def _input(start: datetime, end: datetime, version: Path | None, opened: Iterabl
     return DayInput(start, end, fresh, sorted(version.glob("part-*.parquet")), copies)
 
 
-def readings_sql(inputs: Iterable[DayInput], intake_delay: timedelta) -> str:
-    """A query for the readings of `inputs` (READING_SCHEMA), each identity once.
+def readings_sql(inputs: Iterable[DayInput]) -> str:
+    """A query for the readings of `inputs` as they were told (READING_SCHEMA), each identity once.
 
-    An open file holds all that its landing minute has to say about its event minute, so it replaces
-    what the sealed version has of both; one without rows (a tombstone) removes it.
+    Corrections are not in it (see `correcting.py`): this is also what sealing keeps. An open file holds all
+    that its landing minute has to say about its event minute, so it replaces what the sealed version has of
+    both; one without rows (a tombstone) removes it.
     """
-    parts = [_day_sql(found, intake_delay) for found in inputs]
+    parts = [_day_sql(found) for found in inputs]
     return "\nunion all\n".join(part for part in parts if part) or _nothing()
 
 
@@ -130,33 +134,40 @@ def instant(value: datetime) -> str:
     return f"timestamptz {quoted(value.isoformat())}"
 
 
-def all_copies_sql(found: DayInput, intake_delay: timedelta) -> str:
-    """A query for the readings of a day as they were told, each time they were told."""
-    opened = _files_sql(found.open, found)
+def all_copies_sql(found: DayInput) -> str:
+    """A query for the readings of a day as they were told, each time they were told, with LANDING_MINUTE."""
+    opened = _open_sql(found.open, found)
     if not found.sealed:
         return opened
     replaced = ", ".join(
         f"({quoted(path.parent.name.removeprefix('hm='))}, {instant(landed_of(path))})" for path in found.open
     )
-    landed = f"date_trunc('minute', received_at - interval '{intake_delay.total_seconds():.0f} seconds')"
+    sealed = _files_sql([*found.sealed, *found.copies], found, f"{COLUMNS}, {LANDING_MINUTE}")
     return f"""
         with replaced (hm, landed) as (values {replaced})
         {opened} union all
-        select {COLUMNS} from ({_files_sql([*found.sealed, *found.copies], found)}) as of_day
+        select {COLUMNS}, {LANDING_MINUTE} from ({sealed}) as of_day
         anti join replaced as by_minute
-            on by_minute.landed = {landed} and by_minute.hm = strftime(event_ts, '%H%M')
-        anti join replaced as by_day on by_day.landed = {landed} and by_day.hm = 'day'"""
+            on by_minute.landed = {LANDING_MINUTE} and by_minute.hm = strftime(event_ts, '%H%M')
+        anti join replaced as by_day on by_day.landed = {LANDING_MINUTE} and by_day.hm = 'day'"""
 
 
-def _day_sql(found: DayInput, intake_delay: timedelta) -> str:
+def _day_sql(found: DayInput) -> str:
     if found.open:
-        return f"(select * from ({all_copies_sql(found, intake_delay)}) qualify {FIRST_COPY})"
-    return f"({_files_sql(found.sealed, found)})" if found.sealed else ""
+        return f"(select {COLUMNS} from ({all_copies_sql(found)}) qualify {FIRST_COPY})"
+    return f"({_files_sql(found.sealed, found, COLUMNS)})" if found.sealed else ""
 
 
-def _files_sql(files: Iterable[Path], within: DayInput) -> str:
+def _open_sql(files: Iterable[Path], within: DayInput) -> str:
+    """Readings of open files; the name of each tells its landing minute."""
+    stamp_of = "regexp_extract(filename, 'landed-([0-9]{8}T[0-9]{4})[.]parquet$', 1)"
+    landed = f"cast(strptime({stamp_of}, '{LANDED_FORMAT}') as timestamptz) as {LANDING_MINUTE}"
+    return _files_sql(files, within, f"{COLUMNS}, {landed}", ", filename = true")
+
+
+def _files_sql(files: Iterable[Path], within: DayInput, columns: str, options: str = "") -> str:
     return (
-        f"select {COLUMNS} from read_parquet({file_list(files)}, hive_partitioning = false) "
+        f"select {columns} from read_parquet({file_list(files)}, hive_partitioning = false{options}) "
         f"where event_ts >= {instant(within.start)} and event_ts < {instant(within.end)}"
     )
 

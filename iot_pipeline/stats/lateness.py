@@ -1,7 +1,7 @@
-"""Which minutes and days have to be built again because readings came late or were decoded anew.
+"""Which minutes and days have to be built again because readings came late, were decoded anew or were corrected.
 
-Pure functions over the journal that the readings stage writes and the times at which marts were
-last published; asking for the runs is the sensors' business. The rule is that of make: a mart
+Pure functions over the journals of the readings stage and of corrections and the times at which marts
+were last published; asking for the runs is the sensors' business. The rule is that of make: a mart
 partition is stale when its inputs changed after it was made.
 """
 
@@ -20,7 +20,9 @@ Published = Callable[[datetime], datetime | None]
 
 
 class Touch(msgspec.Struct, frozen=True):
-    """One line of the journal: decoding `minute` at `built_at` changed readings of these event minutes.
+    """One line of a journal: decoding landing minute `minute` changed readings of these event minutes.
+
+    In the journal of corrections, `minute` is the one in which a correction was recorded or removed.
 
     `days` are those that readings older than the minute window went to directly.
     """
@@ -43,12 +45,16 @@ def journal_path(paths: DataPaths) -> Path:
     return paths.ledger / "readings.jsonl"
 
 
-def read_touches(paths: DataPaths, offset: int) -> tuple[list[Touch], int]:
-    """Whole journal lines from byte `offset` on, and the offset after them.
+def corrections_journal(paths: DataPaths) -> Path:
+    """The journal of corrections. One of its own: several processes write it, and lines must not mix."""
+    return paths.ledger / "corrections.jsonl"
+
+
+def read_touches(path: Path, offset: int) -> tuple[list[Touch], int]:
+    """Whole lines of a journal from byte `offset` on, and the offset after them.
 
     A journal that is shorter than `offset` was removed by hand; it is read from its beginning.
     """
-    path = journal_path(paths)
     if not path.exists():
         return [], 0
     with path.open("rb") as journal:
@@ -96,6 +102,14 @@ def stale_minutes(
             if published is None or published < touch.built_at:
                 stale.add(minute)
     return stale
+
+
+def corrected_minutes(touches: Iterable[Touch], *, first_minute: datetime, front: datetime) -> set[datetime]:
+    """Event minutes that a correction touched; nobody builds them in the normal course, so no time is compared.
+
+    Minutes after the front will be built, with the correction. Each line is read once, so each is asked for once.
+    """
+    return {minute for touch in touches for minute in touch.minutes if first_minute <= minute <= front}
 
 
 def flags_behind(stale: Iterable[datetime], lookback: timedelta, front: datetime) -> set[datetime]:

@@ -5,7 +5,8 @@ from the mart. Minutes go before the device dimension and hours before years: wh
 and a crash in between leaves something older there, never something torn. Building is `build.py`.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 
 import duckdb
@@ -15,26 +16,34 @@ from iot_pipeline.clock import day_key, minute_key, minutes_between
 from iot_pipeline.files import replacing
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.inputs import instant, quoted
-from iot_pipeline.stats.relations import DAY_MODELS, DayModel, device_minute_tree, dim_device_file, published_file
+from iot_pipeline.stats.relations import DAY_MODELS, DayModel, dim_device_file, minute_marts, published_file
+from iot_pipeline.trees import MinuteTree
 
 # Minutes taken from the database at once; bounds memory for windows of a day.
 MINUTES_AT_ONCE = 60
-SORTED = "device_id, metric, unit"
 PartitionRows = Mapping[str, int]
 
 
 def publish_minutes(
     connection: duckdb.DuckDBPyConnection, paths: DataPaths, first: datetime, last: datetime
+) -> Mapping[str, PartitionRows]:
+    """Replace all minute models for the minutes `first` to `last`, both included; rows by model and minute key."""
+    return {
+        model: _publish_minutes(connection, model, tree, minutes_between(first, last))
+        for model, tree in minute_marts(paths).items()
+    }
+
+
+def _publish_minutes(
+    connection: duckdb.DuckDBPyConnection, model: str, tree: MinuteTree, minutes: Sequence[datetime]
 ) -> PartitionRows:
-    """Replace `device_minute` for the minutes `first` to `last`, both included; returns rows by minute key."""
-    tree = device_minute_tree(paths)
-    minutes = minutes_between(first, last)
+    key = ", ".join(name for name, dtype in tree.schema.items() if dtype == pl.String())
     rows: dict[str, int] = {}
     for begin in range(0, len(minutes), MINUTES_AT_ONCE):
         taken = minutes[begin : begin + MINUTES_AT_ONCE]
         found = connection.sql(
-            f"select * from marts.device_minute where minute >= {instant(taken[0])} "
-            f"and minute <= {instant(taken[-1])} order by minute, {SORTED}"
+            f"select * from marts.{model} where minute >= {instant(taken[0])} "
+            f"and minute <= {instant(taken[-1])} order by minute, {key}"
         ).pl()
         # DuckDB calls the zone of the session by its full name.
         parts = found.with_columns(pl.col("minute").dt.convert_time_zone("UTC")).partition_by("minute", as_dict=True)
@@ -51,28 +60,34 @@ def publish_dim_device(connection: duckdb.DuckDBPyConnection, paths: DataPaths) 
 
 
 def publish_days(
-    connection: duckdb.DuckDBPyConnection, paths: DataPaths, days: Iterable[date]
+    connection: duckdb.DuckDBPyConnection, paths: DataPaths, days: Iterable[date], *, as_of: datetime
 ) -> Mapping[str, PartitionRows]:
-    """Replace all day models for `days` and the months and years that hold them; rows by model and day key."""
+    """Replace all day models for `days` and the months and years that hold them; rows by model and day key.
+
+    A partition gets the age `as_of`, the time at which its inputs were listed: what came while it was being
+    built is newer than it, and it is built again.
+    """
     wanted = list(days)
     published: dict[str, dict[str, int]] = {}
     for model in DAY_MODELS:
         partitions = sorted({model.partition(day) for day in wanted})
         published[model.name] = {
-            day_key(partition): _publish_partition(connection, paths, model, partition) for partition in partitions
+            day_key(partition): _publish_partition(connection, paths, model, partition, as_of)
+            for partition in partitions
         }
     return published
 
 
 def _publish_partition(
-    connection: duckdb.DuckDBPyConnection, paths: DataPaths, model: DayModel, partition: date
+    connection: duckdb.DuckDBPyConnection, paths: DataPaths, model: DayModel, partition: date, as_of: datetime
 ) -> int:
-    inside = f"{model.period} = date {quoted(day_key(partition))}"
-    if model.period == "hour":
-        inside = f"cast(hour as date) = date {quoted(day_key(partition))}"
-    query = f"select * from marts.{model.name} where {inside} order by {SORTED}, {model.period}"
+    # The begin of a day, month or year is a date already; of an hour or an event, the day counts.
+    inside = f"cast({model.time} as date) = date {quoted(day_key(partition))}"
+    query = f"select * from marts.{model.name} where {inside} order by {', '.join(model.key)}, {model.time}"
     with replacing(published_file(paths, model.name, partition)) as temporary:
-        return _copy(connection, query, str(temporary))
+        rows = _copy(connection, query, str(temporary))
+        os.utime(temporary, (as_of.timestamp(), as_of.timestamp()))
+        return rows
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: str) -> int:

@@ -1,6 +1,7 @@
 """When statistics were published last, and how far they go: read from the marts' own files.
 
-A partition's age is its file's modification time; a file is opened only where a day is sealed.
+A partition's age is its file's modification time, that of a day the time at which its inputs were listed; a file is
+opened only where a day is sealed.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import polars as pl
 
 from iot_pipeline.clock import parse_day
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.retained import Level, kept_since
 from iot_pipeline.stats.relations import device_minute_tree, minute_trees, published_file
 from iot_pipeline.trees import PARTITION_MINUTE, SEED_DAY, MinuteTree
 
@@ -27,7 +29,7 @@ def published_minute(paths: DataPaths, minute: datetime) -> datetime | None:
 
 
 def published_day(paths: DataPaths, day: date) -> datetime | None:
-    """When the statistics of `day` were published last; None for never."""
+    """When the inputs were listed of which the statistics of `day` were made last; None for never."""
     return _modified(published_file(paths, "device_day", day))
 
 
@@ -47,8 +49,10 @@ def front(paths: DataPaths) -> datetime | None:
 
 
 def days_with_readings(paths: DataPaths) -> list[date]:
-    """Days that have decoded readings, open or sealed, oldest first."""
-    return sorted({*_days_descending(paths.readings / "open"), *_days_descending(paths.readings / "sealed")})
+    """Days that have decoded readings which are kept, open or sealed, oldest first."""
+    days = {*_days_descending(paths.readings / "open"), *_days_descending(paths.readings / "sealed")}
+    since = kept_since(paths, Level.READINGS)
+    return sorted(day for day in days if since is None or day >= since)
 
 
 def newest_in(tree: MinuteTree) -> datetime | None:

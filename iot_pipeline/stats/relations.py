@@ -2,7 +2,7 @@
 
 No SQL here (see `views.py`) and no writing (see `publish.py`). All instants are UTC with microseconds.
 
-    marts/device_minute/{open,sealed}/...                a `MinuteTree` by event minute
+    marts/<minute model>/{open,sealed}/...               a `MinuteTree` by event minute
     marts/<day model>/dt=YYYY-MM-DD/part-000.parquet     dt = first day of the hour's day, day, month, year
     marts/dim_device/part-000.parquet                    one file
 """
@@ -18,6 +18,8 @@ from iot_pipeline.files import write_parquet
 from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA, READING_SCHEMA
 from iot_pipeline.readings.store import open_root
+from iot_pipeline.stats import fleet_schemas as fleet
+from iot_pipeline.stats.corrections import prepare_corrections
 from iot_pipeline.trees import (
     SEED_DAY,
     SEED_VERSION,
@@ -59,6 +61,12 @@ DIM_DEVICE_SCHEMA: Schema = {
     "last_seen": UTC_MICROSECONDS,
     "last_received_at": UTC_MICROSECONDS,
     "attributes_told": pl.String(),  # JSON object: value and time of each attribute
+    "state": pl.String(),  # online, offline or stale; null for devices that do not tell
+    "state_since": UTC_MICROSECONDS,
+    "state_told": pl.String(),
+    "state_told_since": UTC_MICROSECONDS,
+    "state_told_at": UTC_MICROSECONDS,
+    "host_connected_at": UTC_MICROSECONDS,
 }
 FLAGS_SCHEMA: Schema = {
     "minute": UTC_MICROSECONDS,
@@ -76,11 +84,24 @@ FLAGS_SCHEMA: Schema = {
 
 @dataclass(frozen=True, slots=True)
 class DayModel:
-    """A mart that is published by day: its partitions begin on the first day of their period."""
+    """A mart that is published by day: its partitions begin on the first day of their period.
+
+    Attributes:
+        name: of the model and its view.
+        period: hour, day, month or year. Its first column holds the begin of the period, or an instant of the day.
+        schema: its columns.
+        key: columns that with the first one tell its rows apart; partitions are sorted by them, then by time.
+    """
 
     name: str
     period: str
     schema: Schema
+    key: tuple[str, ...] = tuple(_SERIES)
+
+    @property
+    def time(self) -> str:
+        """The column that tells the time."""
+        return next(iter(self.schema))
 
     def partition(self, day: date) -> date:
         """First day of the period that holds `day`."""
@@ -89,11 +110,27 @@ class DayModel:
         return day.replace(day=1) if self.period == "month" else day
 
 
+_METER = ("device_id", "unit")
+_CUSTOMER = ("customer", "utility", "unit")
+_REGION = ("region", "utility", "unit")
+_MACHINE = ("device_id",)
 DAY_MODELS: tuple[DayModel, ...] = (
     DayModel("device_hour", "hour", DEVICE_HOUR_SCHEMA),
     DayModel("device_day", "day", DEVICE_DAY_SCHEMA),
     DayModel("device_month", "month", DEVICE_MONTH_SCHEMA),
     DayModel("device_year", "year", DEVICE_YEAR_SCHEMA),
+    DayModel("meter_hour", "hour", fleet.METER_HOUR_SCHEMA, _METER),
+    DayModel("meter_day", "day", fleet.METER_DAY_SCHEMA, _METER),
+    DayModel("customer_usage_hour", "hour", fleet.CUSTOMER_USAGE_HOUR_SCHEMA, _CUSTOMER),
+    DayModel("customer_usage_day", "day", fleet.CUSTOMER_USAGE_DAY_SCHEMA, _CUSTOMER),
+    DayModel("region_usage_hour", "hour", fleet.REGION_USAGE_HOUR_SCHEMA, _REGION),
+    DayModel("region_usage_day", "day", fleet.REGION_USAGE_DAY_SCHEMA, _REGION),
+    DayModel("usage_correction_day", "day", fleet.USAGE_CORRECTION_SCHEMA, _CUSTOMER),
+    DayModel("machine_current_hour", "hour", fleet.MACHINE_CURRENT_SCHEMA, _MACHINE),
+    DayModel("machine_start", "day", fleet.MACHINE_START_SCHEMA, _MACHINE),
+    DayModel("machine_vibration_hour", "hour", fleet.MACHINE_VIBRATION_SCHEMA, _MACHINE),
+    DayModel("machine_state_hour", "hour", fleet.MACHINE_STATE_SCHEMA, (*_MACHINE, "state")),
+    DayModel("valve_travel_day", "day", fleet.VALVE_TRAVEL_SCHEMA, (*_MACHINE, "direction", "unit")),
 )
 
 
@@ -112,13 +149,21 @@ def device_minute_tree(paths: DataPaths) -> MinuteTree:
     return MinuteTree(paths.marts / "device_minute", DEVICE_MINUTE_SCHEMA)
 
 
+def minute_marts(paths: DataPaths) -> Mapping[str, MinuteTree]:
+    """The dbt models that are published by event minute, by name."""
+    return {
+        "device_minute": device_minute_tree(paths),
+        "state_minute": MinuteTree(paths.marts / "state_minute", fleet.STATE_MINUTE_SCHEMA),
+    }
+
+
 def minute_trees(paths: DataPaths) -> Mapping[str, MinuteTree]:
     """All trees by minute, under the names of their views."""
     return {
         "quarantine": MinuteTree(paths.quarantine, QUARANTINE_SCHEMA),
         "intake": MinuteTree(paths.intake, INTAKE_SCHEMA),
         "devices": MinuteTree(paths.devices, DEVICE_SCHEMA),
-        "device_minute": device_minute_tree(paths),
+        **minute_marts(paths),
         "anomaly_flags": MinuteTree(paths.flags, FLAGS_SCHEMA),
     }
 
@@ -134,6 +179,7 @@ def prepare_relations(paths: DataPaths) -> None:
     Raises:
         StorageUnavailable: a file cannot be written.
     """
+    prepare_corrections(paths)
     for tree in minute_trees(paths).values():
         tree.prepare()
     readings = pl.DataFrame(schema=READING_SCHEMA)
@@ -141,5 +187,19 @@ def prepare_relations(paths: DataPaths) -> None:
     write_seed(readings, day_folder(sealed_readings(paths).root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet")
     for model in DAY_MODELS:
         write_seed(pl.DataFrame(schema=model.schema), published_file(paths, model.name, SEED_DAY))
-    if not dim_device_file(paths).exists():
-        write_parquet(pl.DataFrame(schema=DIM_DEVICE_SCHEMA), dim_device_file(paths))
+    _prepare_dim_device(dim_device_file(paths))
+
+
+def _prepare_dim_device(path: Path) -> None:
+    """One without rows where there is none; one of an earlier release gets the columns added since."""
+    if not path.exists():
+        write_parquet(pl.DataFrame(schema=DIM_DEVICE_SCHEMA), path)
+    elif list(pl.read_parquet_schema(path)) != list(DIM_DEVICE_SCHEMA):
+        known = pl.scan_parquet(
+            path,
+            hive_partitioning=False,
+            schema=dict(DIM_DEVICE_SCHEMA),
+            missing_columns="insert",
+            extra_columns="ignore",
+        )
+        write_parquet(known.collect(), path)

@@ -4,7 +4,7 @@ Running dbt is `dbt_build.py`, which knows nothing of Dagster.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -61,6 +61,7 @@ class ModelTranslator(DagsterDbtTranslator):
         self._staging = {
             "model.iot_pipeline.stg_readings": readings,
             "model.iot_pipeline.stg_devices": DEVICES,
+            "model.iot_pipeline.stg_device_words": DEVICES,
         }
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_code_references=True))
 
@@ -75,13 +76,37 @@ class ModelTranslator(DagsterDbtTranslator):
         return spec.replace_attributes(
             # The SQL is a link away; in the description it would hide the sentence.
             description=" ".join(manifest["nodes"][unique_id]["description"].split()),
-            # What was published before is the asset itself: no arrow from an asset to itself.
-            deps=[dep for dep in spec.deps if dep.asset_key.path[0] != "history"],
-            group_name="statistics_minute" if minute else "statistics_day",
+            deps=_arrows(manifest, spec, minute=minute),
+            group_name=_group(manifest["nodes"][unique_id]["fqn"], minute=minute),
             owners=["team:data"],
             freshness_policy=MINUTE_FRESHNESS if minute else DAY_FRESHNESS,
             kinds={"dbt", "duckdb", "parquet"},
         )
+
+
+def _group(names: Sequence[str], *, minute: bool) -> str:
+    """The group of a mart: its fleet's where the model lies in a folder of one, `marts/<tag>/<fleet>/`."""
+    fleet = names[3:-1]
+    return fleet[0] if fleet else "statistics_minute" if minute else "statistics_day"
+
+
+def _arrows(manifest: Manifest, spec: dg.AssetSpec, *, minute: bool) -> list[dg.AssetDep]:
+    """What a mart is made of, by asset."""
+    seeds = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "seed"}
+    arrows = []
+    for dep in spec.deps:
+        # What was published before is the asset itself, or one whose changes do not make a day stale; a seed is code.
+        if dep.asset_key.path[0] == "history" or dep.asset_key.path[-1] in seeds:
+            continue
+        by_minute = not minute and dep.asset_key == DEVICES
+        arrows.append(dg.AssetDep(DEVICES, partition_mapping=minutes_of_a_day()) if by_minute else dep)
+    return arrows
+
+
+@cache
+def minutes_of_a_day() -> dg.TimeWindowPartitionMapping:
+    """All minutes of a day; before the minute window, and later today, there are none."""
+    return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
 def dagster_events(

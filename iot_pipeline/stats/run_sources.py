@@ -5,6 +5,7 @@ these relations are documented in `dbt_project/models/staging/sources.yml`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import duckdb
 import polars as pl
 
 from iot_pipeline.clock import DAY
+from iot_pipeline.paths import day_folder
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.inputs import SORTED_READINGS, DayInput, file_list, readings_sql
+from iot_pipeline.stats.correcting import CORRECTED_BY, current_readings
+from iot_pipeline.stats.inputs import SORTED_READINGS, DayInput, file_list
 from iot_pipeline.stats.relations import (
     DAY_MODELS,
     DIM_DEVICE_SCHEMA,
@@ -21,7 +24,10 @@ from iot_pipeline.stats.relations import (
     minute_trees,
     published_file,
 )
-from iot_pipeline.trees import Schema
+from iot_pipeline.trees import MinuteTree, Schema
+
+# A meter that was silent for longer begins anew: what it used in between is not counted.
+OPENING_DAYS = 62
 
 _TYPES: Mapping[pl.DataType, str] = {
     pl.String(): "varchar",
@@ -32,32 +38,48 @@ _TYPES: Mapping[pl.DataType, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What corrections did to the readings of a run.
+
+    Attributes:
+        readings: readings whose value was changed; those that were dropped are not there to be counted.
+        corrections: corrections in force somewhere in the window.
+    """
+
+    readings: int = 0
+    corrections: int = 0
+
+
 def make_minute_sources(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
     inputs: Sequence[DayInput],
     first: datetime,
     last: datetime,
-) -> None:
+) -> Corrected:
     """`raw.readings` of `inputs`, `raw.devices` seen in the minutes, `history.published_dim_device`."""
     _schemas(connection)
-    _readings(connection, settings, inputs)
+    corrected = _readings(connection, settings, inputs)
     devices = minute_trees(settings.paths)["devices"].read(first, last)
     connection.register("seen", devices.to_arrow())
     connection.execute("create table raw.devices as select * from seen")
     connection.unregister("seen")
     _view(connection, "history.published_dim_device", DIM_DEVICE_SCHEMA, [dim_device_file(settings.paths)])
+    return corrected
 
 
 def make_day_sources(
     connection: duckdb.DuckDBPyConnection, settings: Settings, inputs: Sequence[DayInput], days: Sequence[date]
-) -> None:
+) -> Corrected:
     """`raw.readings` of `inputs`, and in `history` what `days` have to be combined with.
 
-    That is the other days of their months, and the other months of their years.
+    That is the other days of their months, the other months of their years, what the days before them closed with,
+    their minutes and the devices as they are known; what devices told of themselves in the days is `raw.device_words`.
     """
     _schemas(connection)
-    _readings(connection, settings, inputs)
+    corrected = _readings(connection, settings, inputs)
+    _device_words(connection, minute_trees(settings.paths)["devices"], days)
     models = {model.name: model for model in DAY_MODELS}
     month_of, year_of = models["device_month"].partition, models["device_year"].partition
     built_days, built_months = set(days), {month_of(day) for day in days}
@@ -68,41 +90,87 @@ def make_day_sources(
         for month in range(1, 13)
         if year.replace(month=month) not in built_months
     ]
-    for name, partitions in (("device_day", other_days), ("device_month", other_months)):
+    days_before = [min(days) - index * DAY for index in range(OPENING_DAYS, 0, -1)]
+    published = (("device_day", other_days), ("device_month", other_months), ("meter_day", days_before))
+    for name, partitions in published:
         files = [published_file(settings.paths, name, partition) for partition in partitions]
         _view(connection, f"history.published_{name}", models[name].schema, files)
+    minutes = minute_trees(settings.paths)["device_minute"]
+    _view(
+        connection, "history.published_device_minute", minutes.schema, [*_open(minutes, days), *_sealed(minutes, days)]
+    )
+    _view(connection, "history.published_dim_device", DIM_DEVICE_SCHEMA, [dim_device_file(settings.paths)])
+    return corrected
 
 
 def reading_rows(inputs: Iterable[DayInput]) -> int:
     """Rows in the files of `inputs`, from their footers: what a run may have to hold."""
-    files = [path for found in inputs for path in (*found.open, *found.sealed)]
-    if not files:
-        return 0
-    count: int = pl.scan_parquet(files, hive_partitioning=False).select(pl.len()).collect().item()
-    return count
+    taken = list(inputs)
+    # Sealed files have a column more than open ones.
+    kinds = ([path for one in taken for path in one.open], [path for one in taken for path in one.sealed])
+    return sum(
+        pl.scan_parquet(files, hive_partitioning=False).select(pl.len()).collect().item() for files in kinds if files
+    )
 
 
 def _schemas(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("create schema raw; create schema history")
 
 
-def _readings(connection: duckdb.DuckDBPyConnection, settings: Settings, inputs: Sequence[DayInput]) -> None:
-    query = readings_sql(inputs, settings.intake_delay)
-    if all(found.settled for found in inputs):
-        connection.execute(f"create view raw.readings as {query}")
-        return
-    # Models and tests read the readings several times: what needs deduplication gets it once. In a fixed order,
-    # because sums of floating point numbers depend on it and building again must give the same.
-    connection.execute(f"create table raw.readings as from ({query}) order by {SORTED_READINGS}")
+def _readings(connection: duckdb.DuckDBPyConnection, settings: Settings, inputs: Sequence[DayInput]) -> Corrected:
+    current = current_readings(connection, settings.paths, inputs)
+    if all(found.settled for found in inputs) and not current.corrections:
+        connection.execute(f"create view raw.readings as {current.query}")
+        return Corrected()
+    # Models and tests read the readings several times: what needs deduplication or correction gets it once. In a fixed
+    # order, because sums of floating point numbers depend on it and building again must give the same.
+    connection.execute(f"create table raw.readings as from ({current.query}) order by {SORTED_READINGS}")
+    [[changed]] = connection.execute(f"select count({CORRECTED_BY}) from raw.readings").fetchall()
+    return Corrected(changed, len(current.corrections))
+
+
+def _device_words(connection: duckdb.DuckDBPyConnection, devices: MinuteTree, days: Sequence[date]) -> None:
+    """`raw.device_words`: what devices told of themselves, by landing day; hours of repetition are one row."""
+    kinds = (("hm", _open(devices, days)), ("v", _sealed(devices, days)))
+    parts = [
+        f"select dt, device_id, fleet, attributes, last_received_at from read_parquet({file_list(files)}, "
+        f"hive_partitioning = true, hive_types = {{dt: date, {key}: varchar}}, union_by_name = true)"
+        for key, files in kinds
+        if files
+    ]
+    types = {"dt": "date", "last_received_at": "timestamptz"}
+    nothing = ", ".join(
+        f"cast(null as {types.get(name, 'varchar')}) as {name}"
+        for name in ("dt", "device_id", "fleet", "attributes", "last_received_at")
+    )
+    told = " union all ".join(parts) or f"select {nothing} where false"
+    connection.execute(
+        "create view raw.device_words as select dt as day, device_id, fleet, attributes, "
+        f"max(last_received_at) as told_at from ({told}) group by all"
+    )
+
+
+def _open(tree: MinuteTree, days: Iterable[date]) -> list[Path]:
+    """Files of the minutes of those days that are not sealed."""
+    opened = [day for day in days if tree.sealed.current(day) is None]
+    return [path for day in opened for path in sorted(day_folder(tree.open, day).glob("hm=*/part.parquet"))]
+
+
+def _sealed(tree: MinuteTree, days: Iterable[date]) -> list[Path]:
+    return [path for day in days for path in tree.sealed.files(day)]
+
+
+def rows_of(schema: Schema, files: Iterable[Path]) -> str:
+    """A query for the rows of those of `files` that exist; without any it has the columns of `schema` and no rows."""
+    present = [path for path in files if path.exists()]
+    columns = ", ".join(f"cast(null as {_TYPES[dtype]}) as {column}" for column, dtype in schema.items())
+    if not present:
+        return f"select {columns} where false"
+    return f"select {', '.join(schema)} from read_parquet({file_list(present)}, hive_partitioning = false)"
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, schema: Schema, files: Iterable[Path]) -> None:
-    present = [path for path in files if path.exists()]
-    columns = ", ".join(f"cast(null as {_TYPES[dtype]}) as {column}" for column, dtype in schema.items())
-    query = f"select {columns} where false"
-    if present:
-        query = f"select {', '.join(schema)} from read_parquet({file_list(present)}, hive_partitioning = false)"
-    connection.execute(f"create view {name} as {query}")
+    connection.execute(f"create view {name} as {rows_of(schema, files)}")
 
 
 def _days_of_month(month: date) -> list[date]:

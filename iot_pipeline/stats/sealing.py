@@ -21,10 +21,12 @@ from iot_pipeline.clock import DAY, day_key, utc_now
 from iot_pipeline.errors import DataError
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.store import event_day_files
+from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.inputs import (
     COPIES_FILE,
     COPY_NUMBER,
+    FIRST_COPY,
     INPUTS_FILE,
     SORTED_READINGS,
     DayInput,
@@ -32,7 +34,6 @@ from iot_pipeline.stats.inputs import (
     day_input_files,
     input_name,
     quoted,
-    readings_sql,
     sealed_inputs,
     stamp,
 )
@@ -80,10 +81,12 @@ def seal_day(settings: Settings, day: date) -> SealReport:
 
     Raises:
         DataError: a file cannot be read; the day is as it was before.
+        RemovedError: retention removed readings of the day; nothing was sealed.
         StorageUnavailable: the version cannot be written; the day is as it was before.
     """
     started = time.perf_counter()
     paths = settings.paths
+    refuse_removed(paths, Level.READINGS, day)
     paths.readings.mkdir(parents=True, exist_ok=True)
     with FileLock(sealed_readings(paths).root.parent / "sealing.lock"):
         # Stamps before the listing: what changes in between counts as unsealed, never as sealed unread.
@@ -173,10 +176,11 @@ def _remove_unchanged(path: Path, seen: list[int]) -> bool:
 
 
 def _write_version(settings: Settings, day: date, found: DayInput, stamps: Mapping[str, list[int]]) -> None:
-    query, copies = readings_sql([found], settings.intake_delay), all_copies_sql(found, settings.intake_delay)
+    copies = all_copies_sql(found)
     with sealed_readings(settings.paths).publishing(day) as building, engine(settings.paths) as connection:
         try:
-            kept = _copy(connection, f"from {query} order by {SORTED_READINGS}", building / "part-000.parquet")
+            first = f"from ({copies}) qualify {FIRST_COPY} order by {SORTED_READINGS}"
+            kept = _copy(connection, first, building / "part-000.parquet")
             [[told]] = connection.execute(f"select count(*) from ({copies})").fetchall()
             if told > kept:
                 _copy(connection, f"from ({copies}) qualify {COPY_NUMBER} > 1", building / COPIES_FILE)

@@ -1,6 +1,6 @@
-"""Sensors that ask for minutes and days again when late or newly decoded readings touched them."""
+"""Sensors that ask for minutes and days again when late, newly decoded or corrected readings touched them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -10,12 +10,18 @@ from iot_pipeline.clock import DAY, contiguous_ranges, day_key, minute_key, pars
 from iot_pipeline.landing.checks import collector_evaluation
 from iot_pipeline.landing.sensors import runs_in_flight
 from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, AssetJob, range_tags
+from iot_pipeline.retained import Level, kept_since
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.checks import DEVICE_MINUTE, VERDICTS
+from iot_pipeline.stats.correction_effect import announce_waiting
+from iot_pipeline.stats.followers import followers_journal
 from iot_pipeline.stats.lateness import (
     Touch,
+    corrected_minutes,
+    corrections_journal,
     due_days,
     flags_behind,
+    journal_path,
     note_days,
     read_touches,
     stale_minutes,
@@ -31,17 +37,20 @@ CLOSING = timedelta(minutes=25)
 
 
 class MinuteCursor(msgspec.Struct, frozen=True):
-    """How far the journal is read, and stale minutes that wait for a run."""
+    """How far the journals are read, and stale minutes that wait for a run."""
 
     offset: int = 0
     stale: tuple[datetime, ...] = ()
+    corrections: int = 0
 
 
 class DayCursor(msgspec.Struct, frozen=True):
-    """How far the journal is read, and days that changed after they were published."""
+    """How far the journals are read, and days that changed after they were published."""
 
     offset: int = 0
     pending: dict[date, datetime] = {}
+    corrections: int = 0
+    followers: int = 0
 
 
 def late_minutes_sensor(
@@ -54,7 +63,7 @@ def late_minutes_sensor(
         jobs=[statistics, flags],
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Builds minutes again whose readings came late or were decoded anew.",
+        description="Builds minutes again whose readings came late, were decoded anew or were corrected.",
     )
     def late_minutes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if runs_in_flight(context.instance, "minute") or runs_in_flight(context.instance, "late"):
@@ -62,25 +71,31 @@ def late_minutes_sensor(
         newest = front(settings.paths)
         if newest is None:
             return dg.SkipReason("no minute has been built yet")
+        announce_waiting(settings)
         cursor = _minute_cursor(context.cursor)
-        touches, offset = read_touches(settings.paths, cursor.offset)
+        touches, offset = read_touches(journal_path(settings.paths), cursor.offset)
+        corrected, corrections = read_touches(corrections_journal(settings.paths), cursor.corrections)
+        start = settings.first_minute
         stale = stale_minutes(
             touches,
             publication_times(settings, context.instance, touches).get,
-            first_minute=settings.first_minute,
+            first_minute=start,
             front=newest,
-        ) | {minute for minute in cursor.stale if minute >= settings.first_minute}
+        )
+        stale |= corrected_minutes(corrected, first_minute=start, front=newest)
+        stale |= {minute for minute in cursor.stale if minute >= start}
         ranges = contiguous_ranges(stale, settings.catch_up_minutes)
         now, later = ranges[:MOST_RANGES], ranges[MOST_RANGES:]
         taken = {minute for minute in stale if any(first <= minute <= last for first, last in now)}
         behind = contiguous_ranges(flags_behind(taken, lookback, newest), settings.catch_up_minutes)
         waiting = tuple(sorted(minute for minute in stale if any(first <= minute <= last for first, last in later)))
-        requests = [_minute_request(statistics.name, offset, len(waiting), *span, priority=6) for span in now]
-        requests += [_minute_request(flags.name, offset, len(waiting), *span, priority=5) for span in behind]
+        asked = f"{offset}.{corrections}.{len(waiting)}"
+        requests = [_minute_request(statistics.name, asked, *span, priority=6) for span in now]
+        requests += [_minute_request(flags.name, asked, *span, priority=5) for span in behind]
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else "no late reading since the last look",
-            cursor=msgspec.json.encode(MinuteCursor(offset, waiting)).decode(),
+            cursor=msgspec.json.encode(MinuteCursor(offset, waiting, corrections)).decode(),
         )
 
     return late_minutes
@@ -94,15 +109,18 @@ def late_days_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Builds days again that late readings touched, and the present day so far.",
+        description="Builds days again that late readings or corrections touched, and the present day so far.",
     )
     def late_days(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if runs_in_flight(context.instance, "day"):
             return dg.SkipReason("a run of the day chain is in flight")
         cursor = msgspec.json.decode(context.cursor, type=DayCursor) if context.cursor else DayCursor()
-        touches, offset = read_touches(settings.paths, cursor.offset)
+        announce_waiting(settings)
+        touches, offset = read_touches(journal_path(settings.paths), cursor.offset)
+        corrected, corrections = read_touches(corrections_journal(settings.paths), cursor.corrections)
+        following, followers = read_touches(followers_journal(settings.paths), cursor.followers)
         due, waiting = due_days(
-            note_days(cursor.pending, touches),
+            _kept(settings, note_days(cursor.pending, [*touches, *corrected, *following])),
             lambda day: published_day(settings.paths, day),
             utc_now(),
             today_every=TODAY_EVERY,
@@ -110,7 +128,8 @@ def late_days_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinition:
         )
         requests = [
             dg.RunRequest(
-                run_key=f"{day_key(first)}/{day_key(last)}@{offset}.{max(waiting.values()).timestamp():.0f}",
+                run_key=f"{day_key(first)}/{day_key(last)}"
+                f"@{offset}.{corrections}.{followers}.{max(waiting.values()).timestamp():.0f}",
                 tags={**range_tags(day_key(first), day_key(last)), CHAIN_TAG: "day"},
             )
             for first, last in day_ranges(due)
@@ -118,7 +137,7 @@ def late_days_sensor(settings: Settings, job: AssetJob) -> dg.SensorDefinition:
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else f"{len(waiting)} changed days wait for their time",
-            cursor=msgspec.json.encode(DayCursor(offset, waiting)).decode(),
+            cursor=msgspec.json.encode(DayCursor(offset, waiting, corrections, followers)).decode(),
         )
 
     return late_days
@@ -190,16 +209,20 @@ def day_ranges(days: set[date]) -> list[tuple[date, date]]:
     return ranges
 
 
+def _kept(settings: Settings, days: Mapping[date, datetime]) -> Mapping[date, datetime]:
+    """Without days whose readings retention removed: their statistics are final."""
+    since = kept_since(settings.paths, Level.READINGS)
+    return {day: changed for day, changed in days.items() if since is None or day >= since}
+
+
 def _minute_cursor(text: str | None) -> MinuteCursor:
     return msgspec.json.decode(text, type=MinuteCursor) if text else MinuteCursor()
 
 
-def _minute_request(
-    job: str, offset: int, waiting: int, first: datetime, last: datetime, *, priority: int
-) -> dg.RunRequest:
+def _minute_request(job: str, asked: str, first: datetime, last: datetime, *, priority: int) -> dg.RunRequest:
     start, end = minute_key(first), minute_key(last)
     return dg.RunRequest(
         job_name=job,
-        run_key=f"{job}:{start}/{end}@{offset}.{waiting}",
+        run_key=f"{job}:{start}/{end}@{asked}",
         tags={**range_tags(start, end), CHAIN_TAG: "late", PRIORITY_TAG: str(priority)},
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.readings.store import open_root
+from iot_pipeline.stats.correcting import corrected_sql
+from iot_pipeline.stats.corrections import CORRECTION_SCHEMA, pieces_file
 from iot_pipeline.stats.inputs import FIRST_COPY, quoted
 from iot_pipeline.stats.relations import (
     DAY_MODELS,
@@ -22,14 +24,25 @@ from iot_pipeline.stats.relations import (
     sealed_readings,
 )
 
+# Trees that got columns since their first release: files of before lack them.
+GROWN = frozenset({"devices"})
+WITHOUT_DT = ("dim_device", "corrections")
 DT_COLUMN = "Day (UTC) of the partition. Put it into WHERE: files of other days are then not opened."
 
 
 def view_queries(paths: DataPaths) -> Mapping[str, str]:
-    """The query of each view, by name. All but `dim_device` have a last column `dt`."""
-    queries = {"readings": _readings(paths)}
+    """The query of each view, by name. All but those in `WITHOUT_DT` have a last column `dt`."""
+    pieces = f"read_parquet({quoted(str(pieces_file(paths)))}, hive_partitioning = false)"
+    queries = {
+        "readings": corrected_sql(f"({_readings(paths)})", pieces, also="dt"),
+        "readings_raw": _readings(paths),
+        "corrections": (
+            f"select {_columns(CORRECTION_SCHEMA)} "
+            f"from read_parquet({quoted(f'{paths.corrections}/*.parquet')}, hive_partitioning = false)"
+        ),
+    }
     for name, tree in minute_trees(paths).items():
-        queries[name] = _sealable(tree.open, tree.sealed.root, tree.schema)
+        queries[name] = _sealable(tree.open, tree.sealed.root, tree.schema, grown=name in GROWN)
     for model in DAY_MODELS:
         pattern = quoted(f"{paths.marts / model.name}/dt=*/part-000.parquet")
         queries[model.name] = (
@@ -49,8 +62,10 @@ def _readings(paths: DataPaths) -> str:
     return _sealable(open_root(paths), sealed_readings(paths).root, READING_SCHEMA, f"qualify {first_copy}")
 
 
-def _sealable(opened: Path, sealed: Path, schema: Iterable[str], once: str = "") -> str:
+def _sealable(opened: Path, sealed: Path, schema: Iterable[str], once: str = "", *, grown: bool = False) -> str:
     columns = _columns(schema)
+    # Makes DuckDB look into every file, so only where it is needed.
+    union = ", union_by_name = true" if grown else ""
     versions, files = f"{sealed}/dt=*/v=*/part-000.parquet", f"{sealed}/dt=*/v=*/part-*.parquet"
     return f"""with seals as materialized (
     select
@@ -62,12 +77,12 @@ def _sealable(opened: Path, sealed: Path, schema: Iterable[str], once: str = "")
 select {columns}, sealed.dt
 from seals
 inner join read_parquet(
-    {quoted(files)}, hive_partitioning = true, hive_types = {{dt: date, v: varchar}}
+    {quoted(files)}, hive_partitioning = true, hive_types = {{dt: date, v: varchar}}{union}
 ) as sealed on sealed.dt = seals.dt and sealed.v = seals.v
 union all
 select {columns}, dt
 from read_parquet(
-    {quoted(f"{opened}/dt=*/hm=*/*.parquet")}, hive_partitioning = true, hive_types = {{dt: date, hm: varchar}}
+    {quoted(f"{opened}/dt=*/hm=*/*.parquet")}, hive_partitioning = true, hive_types = {{dt: date, hm: varchar}}{union}
 ) as opened
 anti join seals using (dt)
 {once}""".rstrip()

@@ -22,7 +22,7 @@ from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.dbt_build import prepare_manifest
 from iot_pipeline.stats.inputs import quoted
 from iot_pipeline.stats.relations import prepare_relations
-from iot_pipeline.stats.views import DT_COLUMN, view_queries
+from iot_pipeline.stats.views import DT_COLUMN, WITHOUT_DT, view_queries
 
 log = structlog.get_logger(__name__)
 
@@ -118,5 +118,5 @@ def _comments(manifest: Mapping[str, Any], views: Mapping[str, str]) -> Iterator
         columns = {column["name"]: column["description"] for column in node["columns"].values()}
         for column, description in columns.items():
             yield f"comment on column {name}.{column} is {quoted(' '.join(description.split()))}"
-        if name != "dim_device":
+        if name not in WITHOUT_DT:
             yield f"comment on column {name}.dt is {quoted(DT_COLUMN)}"

@@ -9,18 +9,10 @@ import dagster as dg
 import pytest
 
 from iot_pipeline.clock import DAY
-from iot_pipeline.paths import DataPaths
 from iot_pipeline.settings import load_settings
-from iot_pipeline.stats.dbt_build import prepare_manifest
 from tests.pipeline.world import TEN, World, define
 
 NewWorld = Callable[..., World]
-
-
-@pytest.fixture(scope="session")
-def parsed_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that dbt's manifest is kept in, parsed once: it takes seconds."""
-    return prepare_manifest(DataPaths(tmp_path_factory.mktemp("dbt"))).parent
 
 
 @pytest.fixture(scope="module")

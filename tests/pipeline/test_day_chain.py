@@ -11,7 +11,7 @@ from iot_pipeline.clock import MINUTE, day_key, day_start, minute_key, utc_now
 from iot_pipeline.readings.build import build_minutes
 from iot_pipeline.readings.mapping import load_mappings
 from iot_pipeline.readings.store import event_day_files
-from iot_pipeline.stats.relations import minute_trees, sealed_readings
+from iot_pipeline.stats.relations import DAY_MODELS, minute_trees, sealed_readings
 from tests.pipeline.conftest import NewWorld
 from tests.pipeline.world import TEN, Span, World, checks, made, spans, weather
 
@@ -19,7 +19,7 @@ DAY = TEN.date()
 KEY = day_key(DAY)
 LAST = TEN + 2 * MINUTE
 DELAY = timedelta(seconds=10)
-DAY_CHAIN = {"readings_day", "device_hour", "device_day", "device_month", "device_year"}
+DAY_CHAIN = {"readings_day", *(model.name for model in DAY_MODELS)}
 SPIKE = 55.0
 SERIES = ["device_id", "metric", "unit"]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
 from iot_pipeline.clock import MINUTE, minute_key
@@ -17,10 +18,10 @@ def key(index: int) -> str:
 
 
 def unreadable(settings: Settings, index: int) -> None:
-    """A landed file that a failing disk might leave."""
+    """A file that no collector writes; one that is merely torn would be passed over."""
     path = landing_file(settings.paths, TEN + index * MINUTE, "collector-9", 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"no parquet")
+    pl.DataFrame({"payload": [b"of whom?"]}).write_parquet(path)
 
 
 def mend(settings: Settings, index: int) -> None:

@@ -7,13 +7,14 @@ by the heartbeat, which the world writes itself.
 import random
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from msgspec import structs
 
 from iot_pipeline.anomalies.flags import flags_tree
 from iot_pipeline.clock import DAY, MINUTE, day_start, utc_now
@@ -21,15 +22,16 @@ from iot_pipeline.landing.heartbeat import CollectorHeartbeat, write_heartbeat
 from iot_pipeline.landing.message import Message
 from iot_pipeline.landing.writer import BatchWriter
 from iot_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG
-from iot_pipeline.settings import Settings
+from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.lateness import journal_path
-from iot_pipeline.stats.relations import device_minute_tree, published_file
+from iot_pipeline.stats.relations import DAY_MODELS, device_minute_tree, published_file
 from sensors_sim.registry import FLEETS, build_fleet
 from sensors_sim.weather import STATIONS
 
 COLLECTOR = "collector-1"
 # The day before yesterday: closed whatever the time is, within the minute window, and sealed with its day.
 TEN = day_start((utc_now() - 2 * DAY).date()) + timedelta(hours=10)
+THE_DAY = TEN.date()
 STATION = STATIONS[0].device_id
 Span = tuple[str | None, str, str]
 
@@ -42,6 +44,13 @@ class World:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     cursors: dict[str, str | None] = field(default_factory=dict)
+    closed: datetime | None = None
+
+    def with_settings(self, **overrides: object) -> "World":
+        """The same folder, history and cursors under other settings."""
+        kept = {"data": self.settings.data, "minute_start": self.settings.minute_start}
+        settings = load_settings(**{**kept, **overrides})
+        return World(settings, define(settings), self.instance, self.cursors)
 
     def land(self, messages: Iterable[Message], *, batch: int = 5000) -> None:
         """Write batches as the collector does."""
@@ -51,7 +60,8 @@ class World:
             writer.write(waiting[start : start + batch])
 
     def close_through(self, minute: datetime) -> None:
-        """Let the collector say that everything of landing minute `minute` and before has landed."""
+        """Let the collector say that everything of landing minute `minute` and before has landed, again and again."""
+        self.closed = minute
         now = utc_now()
         beat = CollectorHeartbeat(
             collector=COLLECTOR,
@@ -84,6 +94,9 @@ class World:
 
     def evaluate(self, sensor: str) -> SensorExecutionData:
         """Evaluate a sensor and keep nothing."""
+        if self.closed is not None:
+            # A collector that was silent for long counts as dead, and runs take as long as they take.
+            self.close_through(self.closed)
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursors.get(sensor), definitions=self.definitions
         )
@@ -126,9 +139,10 @@ class World:
         """Statistics of the day, as they are published."""
         return device_minute_tree(self.settings.paths).read(day_start(TEN.date()), TEN + timedelta(hours=1))
 
-    def day_mart(self, model: str) -> pl.DataFrame:
-        """The partition of the day of a day model."""
-        return pl.read_parquet(published_file(self.settings.paths, model, TEN.date()), hive_partitioning=False)
+    def day_mart(self, model: str, day: date = THE_DAY) -> pl.DataFrame:
+        """The partition of a day model that holds the day."""
+        wanted = next(known for known in DAY_MODELS if known.name == model).partition(day)
+        return pl.read_parquet(published_file(self.settings.paths, model, wanted), hive_partitioning=False)
 
     def flags(self) -> pl.DataFrame:
         """Flags of the day."""
@@ -189,14 +203,14 @@ def weather(event: datetime, received_at: datetime, value: float = 9.5, station:
     return Message(received_at, "mqtt", f"weather/{station}/observation", payload.encode(), 1, False)
 
 
-def delayed(messages: Sequence[Message], longest: timedelta) -> list[Message]:
+def delayed(messages: Sequence[Message], longest: timedelta, *, seed: int = 5) -> list[Message]:
     """The same messages on other ways: each as late as chance says, so that they overtake each other.
 
     Sparkplug is a session whose messages build on each other, so all of it takes the same way.
     """
-    chance = random.Random(5)
+    chance = random.Random(seed)
     late = [
-        replace(
+        structs.replace(
             message,
             received_at=message.received_at
             + longest * (0.5 if message.topic.startswith("spBv1.0/") else chance.random()),

@@ -2,16 +2,19 @@ import calendar
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from iot_pipeline.clock import DAY
+from iot_pipeline.clock import DAY, utc_now
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats import build
 from iot_pipeline.stats.build import build_days
+from iot_pipeline.stats.published import published_day
 from iot_pipeline.stats.relations import published_file
+from iot_pipeline.stats.run_sources import Corrected, make_day_sources
 from iot_pipeline.stats.sealing import seal_days
 from tests.stats.world import Row, file_readings
 
@@ -114,3 +117,21 @@ def test_a_day_without_readings_is_a_partition_without_rows(settings: Settings) 
 def test_windows_are_bounded(settings: Settings) -> None:
     with pytest.raises(ValueError, match="1 to 366 days"):
         build_days(settings, FIRST, FIRST + 366 * DAY, "test")
+
+
+def test_what_comes_while_a_day_is_built_is_newer_than_the_day(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_readings(settings, rows())
+    decoded: list[datetime] = []
+    sources = make_day_sources
+
+    def meanwhile(*arguments: Any) -> Corrected:
+        decoded.append(utc_now())
+        return sources(*arguments)
+
+    monkeypatch.setattr(build, "make_day_sources", meanwhile)
+    build_days(settings, FIRST, FIRST, "test")
+    published = published_day(settings.paths, FIRST)
+    assert published is not None
+    assert published < decoded[0]

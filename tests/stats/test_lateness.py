@@ -55,19 +55,19 @@ def test_the_journal_is_read_by_offset_and_a_torn_line_waits(tmp_path: Path) -> 
     append_line(journal_path(paths), LINE)
     with journal_path(paths).open("a") as journal:
         journal.write('{"minute":"2026-11-22T10:0')
-    touches, offset = read_touches(paths, 0)
+    touches, offset = read_touches(journal_path(paths), 0)
     assert [item.minutes for item in touches] == [(T + 5 * MINUTE, T + 2 * MINUTE)]
     assert touches[0].days == (date(2026, 11, 22),)
-    assert read_touches(paths, offset) == ([], offset)
+    assert read_touches(journal_path(paths), offset) == ([], offset)
     append_line(journal_path(paths), LINE)
-    again, _ = read_touches(paths, offset)
+    again, _ = read_touches(journal_path(paths), offset)
     assert again == touches
 
 
 def test_a_journal_that_was_removed_is_read_from_its_beginning(tmp_path: Path) -> None:
     paths = DataPaths(tmp_path)
     append_line(journal_path(paths), LINE)
-    touches, offset = read_touches(paths, 10_000)
+    touches, offset = read_touches(journal_path(paths), 10_000)
     assert len(touches) == 1
     assert offset == len(LINE) + 1
 

@@ -136,15 +136,16 @@ def test_a_minute_that_lost_its_readings_becomes_empty(settings: Settings) -> No
     assert device_minute_tree(settings.paths).read(TEN, TEN).is_empty()
 
 
-def sighting(minute: datetime, **attributes: str) -> pl.DataFrame:
-    values = ("a", "f", json.dumps(attributes, sort_keys=True), minute, minute, minute + timedelta(seconds=20), 1)
+def sighting(minute: datetime, state: str | None = None, **attributes: str) -> pl.DataFrame:
+    told = json.dumps(attributes, sort_keys=True)
+    values = ("a", "f", told, minute, minute, minute + timedelta(seconds=20), 1, state, state and minute)
     return pl.DataFrame([values], schema=DEVICE_SCHEMA, orient="row")
 
 
 def test_devices_merge_in_any_order_and_twice(settings: Settings) -> None:
     devices = minute_trees(settings.paths)["devices"]
-    devices.write(TEN, sighting(TEN, region="north", type="pump"))
-    devices.write(TEN + MINUTE, sighting(TEN + MINUTE, region="south"))
+    devices.write(TEN, sighting(TEN, "online", region="north", type="pump"))
+    devices.write(TEN + MINUTE, sighting(TEN + MINUTE, "offline", region="south"))
     seen = []
     for order in ([0, 1], [1, 0], [1, 0, 0, 1]):
         dim_device_file(settings.paths).unlink(missing_ok=True)
@@ -153,6 +154,7 @@ def test_devices_merge_in_any_order_and_twice(settings: Settings) -> None:
         seen.append(pl.read_parquet(dim_device_file(settings.paths)))
     assert seen[0].row(0, named=True)["attributes"] == '{"region":"south","type":"pump"}'
     assert seen[0].row(0, named=True)["last_seen"] == TEN + MINUTE
+    assert seen[0].select("state", "state_since").row(0) == ("offline", TEN + MINUTE)
     assert_frame_equal(seen[0], seen[1])
     assert_frame_equal(seen[0], seen[2])
 
@@ -207,7 +209,7 @@ def test_events_are_dbts_json_log_lines(settings: Settings) -> None:
     build_minutes_stats(settings, TEN, TEN, "test", lambda event: events.append(dict(event)))
     results = [event for event in events if event["info"]["name"] == "LogModelResult"]  # type: ignore[index]
     names = {event["data"]["node_info"]["node_name"] for event in results}  # type: ignore[index]
-    assert names == {"stg_readings", "stg_devices", "device_minute", "dim_device"}
+    assert names == {"stg_readings", "stg_devices", "device_minute", "dim_device", "state_minute"}
     json.dumps(events)
 
 

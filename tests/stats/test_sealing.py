@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -26,12 +27,12 @@ ORDER = ["device_id", "metric", "event_ts", "unit"]
 
 
 def sealed(settings: Settings) -> pl.DataFrame:
-    return read_files(sealed_readings(settings.paths).files(DAY))
+    return read_files(sealed_readings(settings.paths).files(DAY)).select(list(READING_SCHEMA))
 
 
 def seen(settings: Settings) -> pl.DataFrame:
     with connect(settings.paths) as connection:
-        found: pl.DataFrame = connection.sql("select * exclude (dt) from readings").pl()
+        found: pl.DataFrame = connection.sql("select * exclude (dt) from readings_raw").pl()
     return found.with_columns(pl.col(pl.Datetime).dt.convert_time_zone("UTC")).sort(ORDER)
 
 
@@ -182,3 +183,15 @@ def test_a_copy_counts_again_when_what_was_told_first_is_gone(settings: Settings
     write_parquet(pl.DataFrame(schema=READING_SCHEMA), told_first)
     seal_day(settings, DAY)
     assert sealed(settings)["received_at"].to_list() == [TEN + timedelta(minutes=3)]
+
+
+def test_the_intake_delay_may_change_after_a_day_was_sealed(settings: Settings) -> None:
+    """A sealed row belongs to the landing minute that it came by, whatever the setting says by now."""
+    early = Row(TEN + timedelta(minutes=3, seconds=5), 1.0).late(timedelta(seconds=30))
+    file_readings(settings, [early, Row(TEN, 2.0)])
+    seal_day(settings, DAY)
+    remove_superseded(settings.paths, now=later())
+    file_readings(settings, [replace(early, value=7.0)])
+    changed = settings.model_copy(update={"intake_delay_seconds": 50})
+    seal_day(changed, DAY)
+    assert sealed(changed)["value"].to_list() == [2.0, 7.0]

@@ -10,28 +10,38 @@ import polars as pl
 import pytest
 
 from iot_pipeline.clock import MINUTE
+from iot_pipeline.files import write_parquet
+from iot_pipeline.readings.schema import DEVICE_SCHEMA
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.build import build_days, build_minutes_stats
-from iot_pipeline.stats.relations import DEVICE_MINUTE_SCHEMA, device_minute_tree
+from iot_pipeline.stats.relations import (
+    DAY_MODELS,
+    DEVICE_MINUTE_SCHEMA,
+    DIM_DEVICE_SCHEMA,
+    device_minute_tree,
+    dim_device_file,
+)
 from iot_pipeline.stats.sealing import seal_day
 from iot_pipeline.stats.views import view_queries
 from iot_pipeline.stats.warehouse import connect, publish_catalog
+from iot_pipeline.trees import MinuteTree
 from tests.stats.world import Row, file_readings
 
 TEN = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 DAY = TEN.date()
+DAY_LONG = timedelta(days=1)
 VIEWS = {
     "readings",
+    "readings_raw",
+    "corrections",
     "quarantine",
     "intake",
     "devices",
     "device_minute",
-    "device_hour",
-    "device_day",
-    "device_month",
-    "device_year",
+    "state_minute",
     "anomaly_flags",
     "dim_device",
+    *(model.name for model in DAY_MODELS),
 }
 
 # A program that keeps the catalog open read-write and answers one query a line, as a person's shell would.
@@ -184,3 +194,22 @@ def test_queries_work_without_access_to_other_files(settings: Settings) -> None:
         assert connection.execute("select count(*) from readings").fetchall() == [(1,)]
         with pytest.raises(duckdb.PermissionException):
             connection.execute("select * from read_text('/etc/passwd')")
+
+
+def test_devices_written_before_they_had_a_state_are_still_seen(settings: Settings) -> None:
+    paths = settings.paths
+    before = {name: kind for name, kind in DEVICE_SCHEMA.items() if not name.startswith("state")}
+    row = {"device_id": "a", "fleet": "f", "attributes": '{"type":"pump"}', "reading_count": 1}
+    seen = dict.fromkeys(("first_event_ts", "last_event_ts", "last_received_at"), TEN)
+    earlier = MinuteTree(paths.devices, before)
+    earlier.write(TEN, pl.DataFrame([row | seen], schema=before))
+    earlier.write(TEN - DAY_LONG, pl.DataFrame([row | seen], schema=before))
+    earlier.seal((TEN - DAY_LONG).date())
+    known = pl.DataFrame([{"device_id": "a", "fleet": "f", "attributes_told": "{}"}], schema=DIM_DEVICE_SCHEMA)
+    write_parquet(known.select(pl.exclude("^(state|host).*$")), dim_device_file(paths))
+    with connect(paths) as connection:
+        assert connection.execute("select device_id, state from devices").fetchall() == [("a", None)] * 2
+        assert connection.execute("select device_id, state from dim_device").fetchall() == [("a", None)]
+    build_minutes_stats(settings, TEN, TEN, "test")
+    with connect(paths) as connection:
+        assert connection.execute("select type, state from dim_device").fetchall() == [("pump", None)]

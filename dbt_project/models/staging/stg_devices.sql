@@ -9,5 +9,7 @@ select
     reading_count,
     first_event_ts,
     last_event_ts,
-    last_received_at
+    last_received_at,
+    state,
+    state_since
 from devices

@@ -3,9 +3,9 @@
   built again, twice, or in any order, and the newest word of a device still wins.
 #}
 with sightings as (
-    -- A Sparkplug edge node announces itself without measuring anything: it is no device.
+    -- A Sparkplug edge node announces itself without measuring anything: it is no device. Nor is the host.
     select * from {{ ref('stg_devices') }}
-    where reading_count > 0 or attributes <> '{}'
+    where reading_count > 0 or attributes <> '{}' or state in ('online', 'offline')
 ),
 
 published as (
@@ -58,6 +58,36 @@ appearances as (
     from published
 ),
 
+states as (
+    select device_id, state, state_since, last_received_at as told_at
+    from sightings
+    where state is not null
+    union all
+    select device_id, state_told as state, state_told_since as state_since, state_told_at as told_at
+    from published
+    where state_told is not null
+),
+
+newest_states as (
+    select
+        device_id,
+        {{ latest('state', 'told_at') }} as state_told,
+        {{ latest('state_since', 'told_at') }} as state_told_since,
+        max(told_at) as state_told_at
+    from states
+    group by device_id
+),
+
+-- A node that died while the host was away is not heard of: what was online before is stale until it is born again.
+host as (
+    select max(connected_at) as connected_at
+    from (
+        select state_since as connected_at from {{ ref('stg_devices') }} where state = 'host'
+        union all
+        select host_connected_at as connected_at from published
+    ) as connections
+),
+
 devices as (
     select
         device_id,
@@ -82,6 +112,21 @@ select
     devices.first_seen,
     devices.last_seen,
     devices.last_received_at,
-    coalesce(newest_attributes.attributes_told, '{}') as attributes_told
+    coalesce(newest_attributes.attributes_told, '{}') as attributes_told,
+    case
+        when newest_states.state_told = 'online' and newest_states.state_told_at < host.connected_at then 'stale'
+        else newest_states.state_told
+    end as state,
+    case
+        when newest_states.state_told = 'online' and newest_states.state_told_at < host.connected_at
+            then host.connected_at
+        else newest_states.state_told_since
+    end as state_since,
+    newest_states.state_told,
+    newest_states.state_told_since,
+    newest_states.state_told_at,
+    host.connected_at as host_connected_at
 from devices
 left join newest_attributes on devices.device_id = newest_attributes.device_id
+left join newest_states on devices.device_id = newest_states.device_id
+cross join host

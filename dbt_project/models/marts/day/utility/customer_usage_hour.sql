@@ -1,0 +1,15 @@
+with meters as (
+    select * from {{ ref('meter_hour') }}
+)
+
+select
+    hour,
+    customer,
+    utility,
+    unit,
+    {{ compensated_sum('usage') }} as usage,
+    count(*) as meters,
+    cast(sum(readings) as bigint) as readings,
+    cast(sum(resets) as bigint) as resets
+from meters
+group by hour, customer, utility, unit

@@ -1,0 +1,16 @@
+with meters as (
+    select * from {{ ref('meter_day') }}
+)
+
+select
+    day,
+    region,
+    utility,
+    unit,
+    {{ compensated_sum('usage') }} as usage,
+    count(distinct customer) as customers,
+    count(*) as meters,
+    cast(sum(readings) as bigint) as readings,
+    cast(sum(resets) as bigint) as resets
+from meters
+group by day, region, utility, unit
