@@ -1,7 +1,7 @@
-"""What may be deleted once a night, and doing it. Never landing: it is the log.
+"""What may be deleted once a night because something newer replaced it, and doing it.
 
-Dagster's own history is pruned in `jobs.py`, because only Dagster can do that; sealing is part of
-the day chain.
+What goes because of its age is `retention.py`. Dagster's own history is pruned in `jobs.py`, because only
+Dagster can do that; sealing is part of the day chain.
 """
 
 import shutil

@@ -25,6 +25,8 @@ class ProcessSpec:
     """Lower ranks stop first; the same rank stops together."""
     grace_seconds: float
     """From SIGTERM to SIGKILL."""
+    gives_up_with: int | None = None
+    """Exit code after which starting it again is of no use: a person has to change something first."""
     has_children: bool = False
     """It starts processes of its own, which have to end with it."""
 

@@ -16,6 +16,7 @@ import yaml
 from pydantic import SecretStr
 
 from iot_pipeline.clock import day_key
+from iot_pipeline.landing.collectors import SourceKind, configured_kinds
 from iot_pipeline.operations import readiness
 from iot_pipeline.operations.broker import broker_command
 from iot_pipeline.operations.ports import LOOPBACK
@@ -36,6 +37,8 @@ class Plan:
     dagster: bool
     simulator: bool
     code_server_port: int
+    opcua_simulator_port: int | None = None
+    """Where the simulated line speaks OPC UA; None: it does not."""
 
     @property
     def paths(self) -> DataPaths:
@@ -46,6 +49,11 @@ class Plan:
     def dagster_url(self) -> str:
         """Where the web server is."""
         return f"http://{LOOPBACK}:{self.settings.dagster_port}"
+
+    @property
+    def web_url(self) -> str:
+        """Where the pages and the API are."""
+        return f"http://{self.settings.web_host}:{self.settings.web_port}"
 
     @property
     def workspace_file(self) -> Path:
@@ -86,8 +94,10 @@ class Plan:
         """All processes, in starting order."""
         return [
             *([self._broker()] if self.embedded_broker else []),
-            self._collector(),
-            *([self._code_server(), self._webserver(), self._daemon()] if self.dagster else []),
+            # Before its collector: it writes the file that the collector is configured by.
+            *([self._opcua_simulator(self.opcua_simulator_port)] if self.opcua_simulator_port else []),
+            *(self._collector(kind) for kind in configured_kinds(self.settings)),
+            *([self._code_server(), self._webserver(), self._daemon(), self._web()] if self.dagster else []),
             *([self._simulator()] if self.simulator else []),
         ]
 
@@ -95,22 +105,33 @@ class Plan:
         port = self.settings.broker_port
         return ProcessSpec(
             name="broker",
-            command=tuple(broker_command(self.paths, port)),
+            command=tuple(broker_command(self.paths, port, filters=len(self.settings.topics))),
             does=f"listens on {self.settings.broker_url}",
             ready=readiness.listens(port),
             stop_rank=3,
             grace_seconds=2,
         )
 
-    def _collector(self) -> ProcessSpec:
+    def _collector(self, kind: SourceKind) -> ProcessSpec:
+        broker = f"{self.settings.broker_host}:{self.settings.broker_port}"
+        does = {
+            SourceKind.mqtt: f"is subscribed at {broker} and lands what arrives",
+            SourceKind.sparkplug: f"is Sparkplug host {self.settings.sparkplug_host_id} at {broker}",
+            SourceKind.opcua: f"lands what changes at the OPC UA servers of {self.settings.opcua}",
+        }
         return ProcessSpec(
-            name="collector",
-            command=_module("iot_pipeline.sources.collector"),
-            does=f"is subscribed at {self.settings.broker_host}:{self.settings.broker_port} and lands what arrives",
-            ready=readiness.collector_connected(self.paths),
+            name="collector" if kind is SourceKind.mqtt else f"collector-{kind}",
+            command=(*_module("iot_pipeline.sources.collector"), "--source", kind),
+            does=does[kind],
+            # The broker was seen to answer; a machine that is switched off must not keep the product down.
+            ready=(readiness.collector_reports if kind is SourceKind.opcua else readiness.collector_connected)(
+                self.paths
+            ),
             stop_rank=2,
             # It finishes its batch and acknowledges it, so that nothing is sent twice.
             grace_seconds=4,
+            # Another client has its id, or its settings are wrong: started again it would do harm, or nothing.
+            gives_up_with=2,
         )
 
     def _code_server(self) -> ProcessSpec:
@@ -153,6 +174,22 @@ class Plan:
             grace_seconds=6,
         )
 
+    def _web(self) -> ProcessSpec:
+        return ProcessSpec(
+            name="web",
+            command=_module("iot_pipeline.serving.server"),
+            does=f"serves {self.web_url}",
+            # Not `/readyz`: rebuilding the live layer from a long landing must not hold up the start.
+            ready=readiness.http_ok(
+                LOOPBACK if self.settings.web_is_loopback else self.settings.web_host,
+                self.settings.web_port,
+                "/healthz",
+            ),
+            stop_rank=1,
+            grace_seconds=8,
+            gives_up_with=2,
+        )
+
     def _simulator(self) -> ProcessSpec:
         return ProcessSpec(
             name="simulator",
@@ -163,6 +200,23 @@ class Plan:
             stop_rank=0,
             grace_seconds=3,
         )
+
+    def _opcua_simulator(self, port: int) -> ProcessSpec:
+        config = ("--write-config", str(opcua_simulator_config(self.paths)))
+        return ProcessSpec(
+            name="simulator-opcua",
+            command=(*_module("sensors_sim.opcua_server"), "--port", str(port), *config),
+            does=f"is a production line at opc.tcp://{LOOPBACK}:{port}",
+            ready=readiness.listens(port),
+            # After its collector, for which it is no broker but the device itself.
+            stop_rank=3,
+            grace_seconds=3,
+        )
+
+
+def opcua_simulator_config(paths: DataPaths) -> Path:
+    """Where the simulated OPC UA server writes how to collect it."""
+    return paths.state / "opcua-simulator.yaml"
 
 
 def _module(name: str) -> tuple[str, ...]:

@@ -38,8 +38,13 @@ def listens(port: int) -> Ready:
 
 
 def collector_connected(paths: DataPaths) -> Ready:
-    """Ready once the process writes heartbeats and is subscribed at the broker."""
+    """Ready once the process writes heartbeats and is subscribed to all that it was told to."""
     return lambda pid: any(beat.pid == pid and beat.connected for beat in read_heartbeats(paths))
+
+
+def collector_reports(paths: DataPaths) -> Ready:
+    """Ready once the process writes heartbeats, connected or not: for sources that may well be switched off."""
+    return lambda pid: any(beat.pid == pid for beat in read_heartbeats(paths))
 
 
 def http_ok(host: str, port: int, path: str) -> Ready:

@@ -45,6 +45,7 @@ class UpReport(BaseModel):
     broker_url: str
     embedded_broker: bool
     dagster_url: str | None = None
+    web_url: str | None = None
     processes: list[ProcessReport] = []
 
     @property

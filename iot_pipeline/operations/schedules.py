@@ -21,11 +21,13 @@ from iot_pipeline.clock import (
 )
 from iot_pipeline.landing.sensors import UNFINISHED, runs_in_flight
 from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, RANGE_END_TAG, RANGE_START_TAG, AssetJob, range_tags
+from iot_pipeline.readings.backlog import undecoded
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.published import days_with_readings, front
 from iot_pipeline.stats.sensors import day_ranges
 
 REPAIR = "repair"
+BACKLOG = "backlog"
 # A minute that young may still be on its way.
 SETTLED = timedelta(minutes=5)
 PARTITION_TAG = "dagster/partition"
@@ -105,6 +107,31 @@ def repair_days_schedule(settings: Settings, *, job: AssetJob, assets: Sequence[
     return repair_days
 
 
+def old_landing_schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Once an hour, find landing minutes that grew older than the minute window undecoded, and decode them."""
+
+    @dg.schedule(
+        name="old_landing_hourly",
+        job=job,
+        cron_schedule="30 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Decodes what landed before the minute window and was never decoded.",
+    )
+    def old_landing_hourly(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
+        if runs_in_flight(context.instance, BACKLOG):
+            return dg.SkipReason("the last run over old landing minutes has not ended")
+        waiting = undecoded(settings.paths, before=settings.first_minute)
+        if not waiting:
+            return dg.SkipReason("all that landed before the minute window is decoded")
+        return dg.RunRequest(
+            run_key=f"{minute_key(waiting[0])}@{context.scheduled_execution_time:%Y-%m-%dT%H}",
+            tags={CHAIN_TAG: BACKLOG, PRIORITY_TAG: "2"},
+        )
+
+    return old_landing_hourly
+
+
 def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Once a night, after the day chain."""
     return dg.ScheduleDefinition(
@@ -113,7 +140,7 @@ def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         cron_schedule="10 1 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Deletes and forgets what is no longer needed; never landing.",
+        description="Deletes and forgets what is no longer needed or kept.",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel
 
 from iot_pipeline.clock import MINUTE, floor_minute, utc_now
+from iot_pipeline.landing.collectors import SourceKind
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, read_heartbeats
 from iot_pipeline.operations.ports import answers
 from iot_pipeline.operations.runstate import ProcessReport, attached, read_report
@@ -44,14 +45,21 @@ class Collector(BaseModel):
     """One collector, by its last heartbeat. Counters are since it was started."""
 
     collector: str
+    source: SourceKind
+    """Kind of connection."""
     alive: bool
-    """A heartbeat came within the last seconds."""
+    """A heartbeat came within the last seconds, and it did not say that the collector stops."""
+    stopped: bool
+    """It was stopped in good order."""
     connected: bool
     broker: str
     messages: int
     payload_bytes: int
     pending_rows: int
     unacked: int
+    duplicates_flagged: int
+    counts: dict[str, int]
+    """What only this kind of source counts."""
     reconnects: int
     last_received_at: AwareDatetime | None
     landed_through: AwareDatetime
@@ -101,6 +109,7 @@ class Status(BaseModel):
     up_pid: int | None
     up_since: AwareDatetime | None
     dagster_url: str | None
+    web_url: str | None
     broker: Broker
     processes: list[ProcessReport]
     collectors: list[Collector]
@@ -126,6 +135,7 @@ def gather(settings: Settings) -> Status:
         up_pid=report.pid if report and running else None,
         up_since=report.started_at if report and running else None,
         dagster_url=report.dagster_url if report and running else None,
+        web_url=report.web_url if report and running else None,
         broker=Broker(url=settings.broker_url, answers=answers(settings.broker_host, settings.broker_port)),
         processes=report.processes if report and running else [],
         collectors=[_collector(beat, now) for beat in beats],
@@ -139,7 +149,7 @@ def gather(settings: Settings) -> Status:
 
 def _collector(beat: CollectorHeartbeat, now: datetime) -> Collector:
     shared = {name: getattr(beat, name) for name in Collector.model_fields if name != "alive"}
-    return Collector(alive=beat.age(now) < LANDING_LATE, **shared)
+    return Collector(alive=beat.alive(now), **shared)
 
 
 def _today(paths: DataPaths, now: datetime) -> Today:
@@ -152,7 +162,7 @@ def _landing(beats: list[CollectorHeartbeat], now: datetime) -> Stage:
     if not beats:
         return Stage(last=None, lag_seconds=None, freshness=Freshness.unknown)
     # The slowest collector that is alive counts; when none is, the one that was last.
-    alive = [beat for beat in beats if beat.age(now) < LANDING_LATE]
+    alive = [beat for beat in beats if beat.alive(now)]
     last = min(beat.landed_through for beat in alive) if alive else max(beat.landed_through for beat in beats)
     return _stage(last, now - last, LANDING_LATE)
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from rich.console import Console
 from rich.table import Table
 
-from iot_pipeline.operations.status import Freshness, Stage, Status
+from iot_pipeline.operations.status import Collector, Freshness, Stage, Status
 
 _COLOURS = {Freshness.ok: "green", Freshness.late: "red", Freshness.unknown: "yellow"}
 
@@ -15,6 +15,8 @@ def print_status(status: Status, console: Console) -> None:
     if status.running and status.up_since:
         age = _duration(status.at - status.up_since)
         console.print(f"iot up   pid {status.up_pid}, for {age}, {status.dagster_url or 'without Dagster'}")
+        if status.web_url:
+            console.print(f"pages    {status.web_url}, API at {status.web_url}/api/v1/docs")
     else:
         console.print("iot up   nothing runs on this data folder; start it with `iot up`")
     reach = "answers" if status.broker.answers else "does not answer"
@@ -26,17 +28,25 @@ def print_status(status: Status, console: Console) -> None:
         f"{today.quarantined:,} quarantined, in {today.minutes:,} minutes (UTC)\n"
     )
     console.print(_stages(status))
+    if status.collectors:
+        console.print()
     for collector in status.collectors:
-        state = "connected to" if collector.connected else "not connected to"
-        state = state if collector.alive else "no heartbeat; was at"
-        trouble = f"; {collector.last_error}" if collector.last_error else ""
-        console.print(
-            f"\n{collector.collector}  {state} {collector.broker}: {collector.messages:,} messages since it started, "
-            f"{collector.pending_rows:,} waiting for their batch{trouble}"
-        )
+        console.print(_collector(collector), soft_wrap=True, markup=False, highlight=False)
     if status.processes:
         console.print()
         console.print(_processes(status))
+
+
+def _collector(collector: Collector) -> str:
+    state = "connected to" if collector.connected else "not connected to"
+    if not collector.alive:
+        state = "stopped; was at" if collector.stopped else "no heartbeat; was at"
+    counts = "".join(f", {count:,} {name.replace('_', ' ')}" for name, count in collector.counts.items() if count)
+    trouble = f"; {collector.last_error}" if collector.last_error else ""
+    return (
+        f"{collector.collector} ({collector.source})  {state} {collector.broker}: {collector.messages:,} messages "
+        f"since it started, {collector.pending_rows:,} waiting for their batch{counts}{trouble}"
+    )
 
 
 def _stages(status: Status) -> Table:

@@ -52,6 +52,7 @@ class _Supervised:
         self.stopped = asyncio.Event()
         self.started = time.monotonic()
         self.deaths_in_a_row = 0
+        self.gave_up = False
 
 
 class Supervisor:
@@ -154,6 +155,8 @@ class Supervisor:
         deadline = time.monotonic() + process.spec.ready_seconds
         pause = 0.1
         while time.monotonic() < deadline:
+            if process.gave_up:
+                raise ProcessFailed(f"{process.spec.name} refused to start: {process.log.where()}")
             if process.deaths_in_a_row >= DEATHS_WHILE_STARTING:
                 raise ProcessFailed(f"{process.spec.name} died {process.deaths_in_a_row} times: {process.log.where()}")
             pid = process.report.pid
@@ -176,6 +179,12 @@ class Supervisor:
                 self._tell(f"{watcher.name} did not stop within {process.spec.grace_seconds:.0f} s and was killed")
             return True
         self.failures += 1
+        if exit_code is not None and exit_code == process.spec.gives_up_with:
+            process.gave_up = True
+            process.report = process.report.model_copy(update={"state": "stopped"})
+            self._publish()
+            self._tell(f"{watcher.name} gave up and is not started again: {process.log.where()}")
+            return True
         lived = time.monotonic() - process.started
         process.deaths_in_a_row = 1 if lived > HEALTHY_SECONDS else process.deaths_in_a_row + 1
         task = asyncio.get_running_loop().create_task(self._restart(process))

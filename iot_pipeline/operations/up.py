@@ -20,7 +20,7 @@ from iot_pipeline.clock import MINUTE, floor_minute, utc_now
 from iot_pipeline.operations import preflight
 from iot_pipeline.operations.ports import LOOPBACK, free_port
 from iot_pipeline.operations.process_spec import ProcessSpec
-from iot_pipeline.operations.processes import Plan
+from iot_pipeline.operations.processes import Plan, opcua_simulator_config
 from iot_pipeline.operations.runstate import ProcessReport, UpReport, write_report
 from iot_pipeline.operations.supervisor import ProcessFailed, Supervisor
 from iot_pipeline.readings.mapping import load_mappings
@@ -31,6 +31,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IMPATIENT_SECONDS = 1.0
 # From the close of a minute to its statistics: sensor interval, queue, start of a run, dbt.
 EXPECTED_BUILD = timedelta(seconds=60)
+# Registered for OPC UA.
+OPCUA_PORT = 4840
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ def _plan(settings: Settings, options: UpOptions) -> Plan:
     load_mappings(settings.mappings)
     if options.dagster:
         preflight.require_free_port(settings.dagster_port, "Dagster", "--dagster-port or IOT_DAGSTER_PORT")
+        preflight.require_free_port(settings.web_port, "pages and API", "--web-port or IOT_WEB_PORT")
     if embedded:
         if options.broker_port is not None:
             preflight.require_free_port(options.broker_port, "embedded broker", "--broker-port")
@@ -79,6 +82,10 @@ def _plan(settings: Settings, options: UpOptions) -> Plan:
         settings = settings.model_copy(update={"broker_url": f"mqtt://{LOOPBACK}:{port}"})
     else:
         preflight.require_broker(settings)
+    opcua_port = None
+    if options.simulator and settings.opcua is None:
+        opcua_port = free_port(preferred=OPCUA_PORT)
+        settings = settings.model_copy(update={"opcua": opcua_simulator_config(settings.paths)})
     return Plan(
         settings=settings,
         run_id=uuid.uuid4().hex,
@@ -87,6 +94,7 @@ def _plan(settings: Settings, options: UpOptions) -> Plan:
         dagster=options.dagster,
         simulator=options.simulator,
         code_server_port=free_port(),
+        opcua_simulator_port=opcua_port,
     )
 
 
@@ -112,6 +120,7 @@ class _Session:
             broker_url=plan.settings.broker_url,
             embedded_broker=plan.embedded_broker,
             dagster_url=plan.dagster_url if plan.dagster else None,
+            web_url=plan.web_url if plan.dagster else None,
         )
         self._supervisor = Supervisor(
             environment=plan.environment(),
@@ -202,6 +211,7 @@ def welcome(plan: Plan, *, seconds: float) -> str:
     where = "" if plan.paths.root == load_settings().paths.root else f" --data {shlex.quote(str(plan.paths.root))}"
     lines = [f"\nEverything runs ({seconds:.0f} s).\n"]
     if plan.dagster:
+        lines.append(f"  Pages    {plan.web_url}   live figures; the API is at {plan.web_url}/api/v1/docs")
         lines.append(f"  Dagster  {plan.dagster_url}   the flow as a graph, its runs, checks and freshness")
     lines.append(f"  Broker   {plan.settings.broker_url}   publish to it and it is collected")
     lines.append(f"  Data     {plan.paths.root}   Parquet files; query them with `iot sql`\n")
@@ -224,7 +234,7 @@ def welcome(plan: Plan, *, seconds: float) -> str:
 
 
 def _line(spec: ProcessSpec) -> str:
-    return f"{spec.name:<11} {spec.does}"
+    return f"{spec.name:<19} {spec.does}"
 
 
 def _say(text: str) -> None:

@@ -22,13 +22,13 @@ from iot_pipeline.settings import load_settings
     ("window", "verdict"), [(20, Verdict.fail), (1_000, Verdict.warn), (65_535, Verdict.ok), (None, Verdict.ok)]
 )
 def test_a_narrow_window_is_refused_with_the_setting_to_change(window: int | None, verdict: Verdict) -> None:
-    first = next(judge("mqtt://x", BrokerAnswer(refused=None, receive_maximum=window)))
+    first = next(judge("mqtt://x", BrokerAnswer(refused=None, receive_maximum=window), longest=1))
     assert first.verdict is verdict
     assert ("max_inflight_messages" in first.do) is (verdict is not Verdict.ok)
 
 
 def test_a_broker_without_qos_1_is_refused() -> None:
-    assert next(judge("mqtt://x", BrokerAnswer(refused=None, maximum_qos=0))).verdict is Verdict.fail
+    assert next(judge("mqtt://x", BrokerAnswer(refused=None, maximum_qos=0), longest=1)).verdict is Verdict.fail
 
 
 def test_a_broker_that_is_away_is_told(tmp_path: Path) -> None:

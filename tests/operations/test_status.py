@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from iot_pipeline.clock import MINUTE, floor_minute, utc_now
+from iot_pipeline.landing.collectors import SourceKind
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, write_heartbeat
 from iot_pipeline.operations.status import COUNTS, Freshness, gather
 from iot_pipeline.operations.status_text import print_status
@@ -20,8 +21,8 @@ from iot_pipeline.stats.published import newest_in
 from iot_pipeline.trees import MinuteTree
 
 KEYS = {
-    "at", "data", "running", "up_pid", "up_since", "dagster_url", "broker", "processes", "collectors", "today",
-    "landing", "readings", "device_minute", "disk_free_bytes",
+    "at", "data", "running", "up_pid", "up_since", "dagster_url", "web_url", "broker", "processes", "collectors",
+    "today", "landing", "readings", "device_minute", "disk_free_bytes",
 }  # fmt: skip
 
 
@@ -70,6 +71,31 @@ def test_counts_and_lags(settings: Settings) -> None:
     assert found.landing.freshness is Freshness.ok
     assert found.device_minute.freshness is Freshness.unknown
     assert [collector.alive for collector in found.collectors] == [True]
+
+
+def test_each_collector_has_a_line_with_its_kind(settings: Settings) -> None:
+    now = utc_now()
+    write_heartbeat(settings.paths, beat(now, counts={"left_to_sparkplug": 12}))
+    write_heartbeat(settings.paths, beat(now, collector="collector-1-sparkplug", source=SourceKind.sparkplug))
+    old = now - timedelta(minutes=10)
+    write_heartbeat(
+        settings.paths,
+        beat(now, collector="x-opcua", source=SourceKind.opcua, stopped=True, written_at=old, landed_through=old),
+    )
+    found = gather(settings)
+    assert [(each.source, each.alive) for each in found.collectors] == [
+        ("mqtt", True),
+        ("sparkplug", True),
+        ("opcua", False),
+    ]
+    assert found.landing.freshness is Freshness.ok  # The stopped one holds nothing up.
+    console = Console(record=True, width=80)
+    print_status(found, console)
+    [mqtt, sparkplug, opcua] = [line for line in console.export_text().splitlines() if "messages since" in line]
+    assert mqtt.startswith("collector-1 (mqtt)  connected to 127.0.0.1:1883: 7 messages")
+    assert "12 left to sparkplug" in mqtt
+    assert sparkplug.startswith("collector-1-sparkplug (sparkplug)  connected")
+    assert opcua.startswith("x-opcua (opcua)  stopped; was at")
 
 
 def test_late_is_told(settings: Settings) -> None:

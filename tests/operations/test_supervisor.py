@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,31 @@ def test_starts_restarts_and_stops(tmp_path: Path) -> None:
         assert leftovers(world.run_id) == []
 
     asyncio.run(scenario())
+
+
+def test_who_gives_up_is_not_started_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path)
+        await world.supervisor.open()
+        quitter = replace(python("quitter", "signal.pause()", tmp_path), gives_up_with=-signal.SIGUSR1)
+        await world.supervisor.start(quitter)
+        pid = world.reports["quitter"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGUSR1)
+        gone = await world.until("quitter", "stopped", restarts=0)
+        assert (gone.pid, gone.last_exit) == (None, -signal.SIGUSR1)
+        assert "quitter gave up and is not started again" in world.told[-1]
+        with pytest.raises(ProcessFailed, match="refused to start"):
+            await world.supervisor.start(
+                replace(python("never", "sys.exit(2)", tmp_path), gives_up_with=2, ready=never)
+            )
+        await world.supervisor.stop()
+
+    asyncio.run(scenario())
+
+
+def never(_pid: int) -> bool:
+    return False
 
 
 def test_children_of_a_process_end_with_it_and_stubborn_ones_are_killed(tmp_path: Path) -> None:

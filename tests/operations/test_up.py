@@ -16,6 +16,8 @@ import pytest
 from iot_pipeline.operations.ports import free_port
 from iot_pipeline.operations.runstate import UpReport, leftovers, read_report
 from iot_pipeline.paths import PROJECT_ROOT, DataPaths
+from iot_pipeline.settings import load_settings
+from iot_pipeline.sources.lock import only_collector
 
 PATIENCE_SECONDS = 30
 
@@ -126,7 +128,7 @@ def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_whole_life(tmp_path: Path) -> None:
     with running(tmp_path) as process:
         report = report_once(tmp_path, READY)
-        assert [entry.name for entry in report.processes] == ["broker", "collector"]
+        assert [entry.name for entry in report.processes] == ["broker", "collector", "collector-sparkplug"]
 
         assert "is running already" in refused("--data", str(tmp_path), "--no-dagster")
 
@@ -147,6 +149,21 @@ def test_a_whole_life(tmp_path: Path) -> None:
     after = read_report(DataPaths(tmp_path))
     assert after is not None
     assert {entry.state for entry in after.processes} == {"stopped"}
+
+
+def test_a_source_that_is_not_configured_has_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOT_SPARKPLUG_HOST_ID", "")
+    with running(tmp_path):
+        assert [entry.name for entry in report_once(tmp_path, READY).processes] == ["broker", "collector"]
+
+
+def test_a_collector_whose_id_is_taken_ends_the_start(tmp_path: Path) -> None:
+    settings = load_settings(data=tmp_path)
+    with only_collector(settings), running(tmp_path) as process:
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 1
+    assert "collector refused to start" in output
+    assert "'collector-1' already runs" in output
 
 
 def test_for_stops_by_itself(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ is `status.py`'s question.
 from collections.abc import Callable, Iterator
 
 from iot_pipeline.operations.doctor.broker import check_broker
+from iot_pipeline.operations.doctor.collectors import check_collectors
 from iot_pipeline.operations.doctor.finding import Finding, Verdict
 from iot_pipeline.operations.doctor.installation import check_leftovers, check_packages, check_ports, check_python
 from iot_pipeline.operations.doctor.machine import check_clock, check_disk, check_folder
@@ -20,6 +21,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_disk,
     check_clock,
     check_broker,
+    check_collectors,
     check_ports,
     check_leftovers,
 )
