@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iot_pipeline.clock import MinuteRange
     from iot_pipeline.settings import Settings
 
 app = typer.Typer(
@@ -35,6 +38,31 @@ DagsterPortOption = Annotated[
     int | None,
     typer.Option("--dagster-port", metavar="N", min=1, max=65535, help="Port of the Dagster UI. [default: 3000]"),
 ]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON with stable keys.")]
+
+
+def minute_range(text: str) -> "MinuteRange":
+    """First and last minute of `A..B`. Raises ConfigurationError for anything else."""
+    from iot_pipeline.clock import parse_minute_range
+    from iot_pipeline.errors import ConfigurationError
+
+    try:
+        return parse_minute_range(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{text!r} are no minutes ({error}); expected 2026-11-22T10:00..2026-11-22T11:00 or a single one, in UTC"
+        ) from error
+
+
+def one_minute(text: str) -> "datetime":
+    """The minute of an option. Raises ConfigurationError for anything but one minute."""
+    first, last = minute_range(text)
+    if first != last:
+        from iot_pipeline.errors import ConfigurationError
+
+        raise ConfigurationError(f"{text!r}: one minute is expected here, such as 2026-11-22T10:00 (UTC)")
+    return first
 
 
 def settings_with(**options: object) -> "Settings":

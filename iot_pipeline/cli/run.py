@@ -65,20 +65,48 @@ def up(
 
 
 @app.command()
-def collect(*, data: DataOption = None, broker_url: BrokerOption = None) -> None:
-    """Run only the collector, until Ctrl-C.
+def collect(
+    *,
+    source: Annotated[
+        str, typer.Option("--source", metavar="KIND", help="mqtt, sparkplug or opcua: a collector lands one kind.")
+    ] = "mqtt",
+    init: Annotated[
+        bool, typer.Option("--init", help="Only make the session at the broker and leave; devices may start after it.")
+    ] = False,
+    data: DataOption = None,
+    broker_url: BrokerOption = None,
+) -> None:
+    """Run only a collector, until Ctrl-C.
 
-    It subscribes at the broker and lands what arrives; a broker that is away is waited for.
+    It connects and lands what arrives; a broker or a server that is away is waited for. `mqtt` leaves Sparkplug
+    messages to `sparkplug`, unless IOT_SPARKPLUG_HOST_ID is set to nothing.
 
     \b
     Examples:
       iot collect --broker-url mqtt://broker.example:1883
       IOT_TOPICS='["factory/#"]' iot collect
+      iot collect --source sparkplug
+      iot collect --init
     """
+    from iot_pipeline.landing.collectors import SourceKind
+    from iot_pipeline.operations.doctor.broker import check_broker
     from iot_pipeline.sources.collector import run_collector
+    from iot_pipeline.sources.preparing import prepare_session
 
+    if source not in list(SourceKind):
+        raise ConfigurationError.unknown_value("--source", source, SourceKind)
+    settings = settings_with(data=data, broker_url=broker_url)
+    if init:
+        address = prepare_session(settings, SourceKind(source))
+        held = ", ".join(settings.topics)
+        typer.echo(f"{address} keeps messages for {settings.collector_id!r} from now on: {held}")
+        for finding in check_broker(settings):
+            typer.echo(f"{finding.verdict:<5} {finding.check:<13} {finding.seen}")
+            if finding.do:
+                typer.echo(f"{'':<19} -> {finding.do}")
+        return
     with stop_on_signals() as stop:
-        run_collector(settings_with(data=data, broker_url=broker_url), stop=stop)
+        run_collector(settings, stop=stop, kind=SourceKind(source))
 
 
 @app.command()
@@ -91,6 +119,9 @@ def simulate(
     rate_factor: Annotated[float, typer.Option(min=0.001, help="Multiplies how many messages are sent.")] = 1.0,
     faults: Annotated[bool, typer.Option(help="Inject faults and write truth labels.")] = True,
     users: Annotated[int | None, typer.Option(min=1, help="Customers of the utility fleet.")] = None,
+    sparkplug_faults: Annotated[
+        str | None, typer.Option(metavar="KINDS", help="What the edge node does wrong: die, skip, reorder.")
+    ] = None,
 ) -> None:
     """Run only simulated fleets, until Ctrl-C.
 
@@ -100,6 +131,7 @@ def simulate(
     Examples:
       iot simulate
       iot simulate --fleets weather,ice_plant --no-faults
+      iot simulate --fleets ice_plant --sparkplug-faults die,skip,reorder
       iot simulate --fleets utility --users 10000 --broker-url mqtt://broker.example:1883
     """
     from iot_pipeline.operations.runstate import attached
@@ -109,7 +141,16 @@ def simulate(
     names = _names(fleets) or tuple(FLEETS)
     settings = attached(settings_with(data=data, broker_url=broker_url))
     with stop_on_signals() as stop:
-        run_simulator(settings, fleets=names, seed=seed, faults=faults, rate_factor=rate_factor, users=users, stop=stop)
+        run_simulator(
+            settings,
+            fleets=names,
+            seed=seed,
+            faults=faults,
+            rate_factor=rate_factor,
+            users=users,
+            node_faults=_names(sparkplug_faults),
+            stop=stop,
+        )
 
 
 @app.command()
@@ -203,5 +244,34 @@ def broker(
     from iot_pipeline.operations.preflight import require_free_port
 
     require_free_port(port, "broker", "--port")
-    command = broker_command(settings_with(data=data).paths, port)
+    settings = settings_with(data=data)
+    command = broker_command(settings.paths, port, filters=len(settings.topics))
     os.execv(command[0], command)  # noqa: S606  # from here on this process is the broker
+
+
+@app.command()
+def forget(
+    client_id: Annotated[str, typer.Argument(metavar="CLIENT_ID", help="Of the session, such as a collector's id.")],
+    *,
+    data: DataOption = None,
+    broker_url: BrokerOption = None,
+) -> None:
+    """End a session at the broker that nobody comes back to.
+
+    The broker drops the messages that it keeps for that client. `iot doctor` names collectors whose
+    session is forgotten.
+
+    \b
+    Example:
+      iot forget collector-old
+    """
+    from iot_pipeline.clock import utc_now
+    from iot_pipeline.landing.heartbeat import read_heartbeats
+    from iot_pipeline.operations.broker_probe import end_session
+    from iot_pipeline.operations.runstate import attached
+
+    settings = attached(settings_with(data=data, broker_url=broker_url))
+    if any(beat.collector == client_id and beat.alive(utc_now()) for beat in read_heartbeats(settings.paths)):
+        raise ConfigurationError(f"collector {client_id!r} is at work; stop it first. Nothing was changed")
+    end_session(settings, client_id)
+    typer.echo(f"{settings.broker_url} keeps nothing for {client_id!r} any more")

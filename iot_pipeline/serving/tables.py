@@ -36,11 +36,15 @@ def write_result(frame: pl.DataFrame, style: Format, out: TextIO) -> None:
         )
         out.write(flat.write_csv())
     elif style is Format.json:
-        rows = [{name: _plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
-        json.dump(rows, out, ensure_ascii=False, indent=1, allow_nan=False)
+        json.dump(plain_rows(frame), out, ensure_ascii=False, indent=1, allow_nan=False)
         out.write("\n")
     else:
         _print_table(frame, out)
+
+
+def plain_rows(frame: pl.DataFrame) -> list[dict[str, object]]:
+    """The rows as JSON values: instants as ISO 8601 text, NaN and infinities as null."""
+    return [{name: _plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
 
 
 def _print_table(frame: pl.DataFrame, out: TextIO) -> None:
