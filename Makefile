@@ -30,7 +30,9 @@ up: $(VENV)/.runtime ## Prepare the environment and run everything until Ctrl-C;
 
 .PHONY: test
 test: lint ## Check style, types and layers, then run all tests
-	$(BIN)/pytest
+	@# Half of the time is waiting for brokers, servers and disks; the last part is one live product for all its tests.
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/product
+	$(BIN)/pytest tests/product
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and layers

@@ -45,6 +45,19 @@ def parse_minute(key: str) -> datetime:
     return datetime.strptime(key, MINUTE_FORMAT).replace(tzinfo=UTC)
 
 
+def parse_minute_range(text: str) -> MinuteRange:
+    """First and last minute of `A..B`, or of a single `A`, like `2026-11-22T10:00..2026-11-22T11:00`.
+
+    Raises ValueError for anything else, and for a range that ends before it begins.
+    """
+    first_key, dots, last_key = text.partition("..")
+    first = parse_minute(first_key)
+    last = parse_minute(last_key) if dots else first
+    if last < first:
+        raise ValueError(f"{text}: ends before it begins")
+    return first, last
+
+
 def day_key(day: date | datetime) -> str:
     """Partition key of a day, e.g. `2026-11-22`; a datetime counts as its UTC day."""
     if isinstance(day, datetime):

@@ -12,13 +12,23 @@ from iot_pipeline.anomalies.detectors import longest_lookback
 from iot_pipeline.landing.assets import landing_assets
 from iot_pipeline.landing.checks import landing_checks
 from iot_pipeline.landing.sensors import landed_minutes_sensor
-from iot_pipeline.operations.jobs import ASSET_JOBS, day_chain, housekeeping_job, late_flags, late_minutes, minute_chain
+from iot_pipeline.operations.jobs import (
+    ASSET_JOBS,
+    day_chain,
+    housekeeping_job,
+    late_flags,
+    late_minutes,
+    minute_chain,
+    old_landing_job,
+)
 from iot_pipeline.operations.schedules import (
     day_schedule,
     housekeeping_schedule,
+    old_landing_schedule,
     repair_days_schedule,
     repair_minutes_schedule,
 )
+from iot_pipeline.operations.sensors import abandoned_runs_sensor
 from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS, readings_assets
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS, day_assets, minute_assets, sealed_assets
@@ -43,18 +53,20 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         late_minutes_sensor(settings, statistics=late_minutes, flags=late_flags, lookback=longest_lookback()),
         late_days_sensor(settings, day_chain),
         health_sensor(settings),
+        abandoned_runs_sensor(settings),
     ]
-    housekeeping = housekeeping_job(settings)
+    housekeeping, old_landing = housekeeping_job(settings), old_landing_job(settings)
     schedules = [
         day_schedule(day_chain),
         repair_minutes_schedule(settings, job=minute_chain, assets=MINUTE_CHAIN),
         repair_days_schedule(settings, job=day_chain, assets=DAY_ASSETS),
+        old_landing_schedule(settings, old_landing),
         housekeeping_schedule(housekeeping),
     ]
     return dg.Definitions(
         assets=dg.with_source_code_references(assets),
         asset_checks=[*landing_checks(settings), *data_time_checks(settings)],
-        jobs=[*ASSET_JOBS, housekeeping],
+        jobs=[*ASSET_JOBS, old_landing, housekeeping],
         sensors=sensors,
         schedules=schedules,
         # One process a run: a new interpreter for each step would cost more than the steps.

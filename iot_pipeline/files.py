@@ -8,10 +8,11 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from iot_pipeline.errors import StorageUnavailable
 
@@ -56,9 +57,26 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     """Replace `path` by `frame` as zstd Parquet, durably. Raises StorageUnavailable."""
+    with _replacing_by_polars(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd", compression_level=1)
+
+
+def write_parquet_slices(slices: Iterator[pl.DataFrame], schema: Mapping[str, pl.DataType], path: Path) -> None:
+    """The same as `write_parquet` for a frame that comes in slices, of which only a few are in memory."""
+
+    def next_slices(*_unused: object) -> Iterator[pl.DataFrame]:
+        return slices
+
+    rows = register_io_source(next_slices, schema=pl.Schema(schema))
+    with _replacing_by_polars(path) as temporary:
+        rows.sink_parquet(temporary, compression="zstd", compression_level=1, maintain_order=True)
+
+
+@contextlib.contextmanager
+def _replacing_by_polars(path: Path) -> Iterator[Path]:
     with replacing(path) as temporary:
         try:
-            frame.write_parquet(temporary, compression="zstd", compression_level=1)
+            yield temporary
         except pl.exceptions.ComputeError as error:
             # Polars' Parquet encoder hides the operating system's refusals (disk full) under this name.
             refusal = OS_ERROR.search(str(error))

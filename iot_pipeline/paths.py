@@ -59,6 +59,21 @@ class DataPaths:
         return self.root / "anomaly_flags"
 
     @property
+    def corrections(self) -> Path:
+        """What people corrected, one file a correction: nothing else knows it."""
+        return self.root / "corrections"
+
+    @property
+    def feedback(self) -> Path:
+        """What people said about flags, as JSON lines: nothing else knows it."""
+        return self.root / "feedback" / "flags.jsonl"
+
+    @property
+    def retained(self) -> Path:
+        """Since when each level of the data is kept."""
+        return self.root / "retained.json"
+
+    @property
     def labels(self) -> Path:
         """Truth labels that the simulators write beside what they inject."""
         return self.root / "labels"

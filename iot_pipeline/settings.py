@@ -5,10 +5,12 @@ options override them through the environment of the processes they start. Secre
 the environment only and are never printed. No settings of other programs (dagster.yaml, dbt).
 """
 
+import ipaddress
 import os
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -18,6 +20,8 @@ from iot_pipeline.errors import SettingsError
 from iot_pipeline.paths import PROJECT_ROOT, DataPaths
 
 BROKER_SCHEMES = {"mqtt": 1883, "mqtts": 8883}
+SHORTEST_KEY = 16
+_KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def _absolute(path: Path) -> Path:
@@ -31,6 +35,17 @@ def _broker_url(url: str) -> str:
     if parts.username or parts.password:
         raise ValueError("put user and password into IOT_BROKER_USERNAME and IOT_BROKER_PASSWORD, not into the URL")
     return url
+
+
+def _named_keys(keys: SecretStr | None) -> SecretStr | None:
+    if keys is not None:
+        pairs = [pair.strip().partition(":") for pair in keys.get_secret_value().split(",")]
+        names = {name for name, colon, _ in pairs if colon and _KEY_NAME.fullmatch(name)}
+        if len(names) < len(pairs):
+            raise ValueError("expected name:key,name:key with different names of letters, digits, `_` and `-`")
+        if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for _, _, key in pairs):
+            raise ValueError(f"a key has at least {SHORTEST_KEY} printable ASCII characters, and no comma")
+    return keys
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -53,6 +68,23 @@ class Settings(BaseSettings):
     collector_id: str = Field(
         "collector-1", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Name and MQTT client id of this collector."
     )
+    mqtt_reader: Literal["paho", "mqtt5"] = Field(
+        "paho",
+        description="Client that reads from the broker: `paho` (MQTT 3.1.1) or `mqtt5`, "
+        "which is several times faster and needs a broker of MQTT 5.",
+    )
+    sparkplug_host_id: str | None = Field(
+        "iot-pipeline",
+        pattern=r"^[^+/#]*$",
+        description="Id of the Sparkplug B Host Application that this product is; empty: it is none.",
+    )
+    sparkplug_reorder_seconds: float = Field(
+        2.0, ge=0, le=60, description="How long a Sparkplug message waits for one with an earlier sequence number."
+    )
+    sparkplug_rebirth_seconds: float = Field(
+        30.0, ge=1, description="Least time between two rebirth requests to one Sparkplug edge node."
+    )
+    opcua: AbsolutePath | None = Field(None, description="YAML file that names the OPC UA servers to collect from.")
     batch_rows: int = Field(20_000, ge=1, le=1_000_000, description="Messages that fill a landing batch.")
     batch_bytes: int = Field(64_000_000, ge=1, description="Payload bytes that fill a landing batch.")
     batch_seconds: float = Field(2.0, gt=0, le=5, description="Longest time a message waits for its batch.")
@@ -83,14 +115,78 @@ class Settings(BaseSettings):
     mappings: AbsolutePath | None = Field(None, description="Folder with your own mapping files (YAML).")
     catch_up_minutes: int = Field(120, ge=1, le=1440, description="Most minutes that one run takes.")
 
+    retention_landing_days: int | None = Field(
+        None, ge=1, description="Days that raw messages are kept, with their quarantine; default: for ever."
+    )
+    retention_readings_days: int | None = Field(
+        None, ge=1, description="Days that readings are kept; older days are final. Default: for ever."
+    )
+    retention_minute_days: int | None = Field(
+        None, ge=1, description="Days that statistics and flags by minute are kept; default: for ever."
+    )
+    retention_day_days: int | None = Field(
+        None, ge=1, description="Days that statistics by hour and day are kept, in whole months; default: for ever."
+    )
+    retention_runs_days: int | None = Field(
+        None, ge=1, description="Days that Dagster's runs are kept; default: the minute window."
+    )
+
     dagster_port: int = Field(3000, ge=1, le=65535, description="Port of the Dagster UI (loopback).")
-    web_port: int = Field(8080, ge=1, le=65535, description="Port of the live pages and the API (loopback).")
+    live_memory_mb: int = Field(
+        2048,
+        ge=64,
+        description="Most memory (MB) for the windows and readings of the live layer, which drops old series.",
+    )
+    web_port: int = Field(8080, ge=1, le=65535, description="Port of the live pages and the API.")
+    web_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address that the live pages and the API listen on; other than loopback only with IOT_API_KEYS.",
+    )
+    api_keys: Annotated[SecretStr | None, AfterValidator(_named_keys)] = Field(
+        None,
+        description="Keys that pages and API ask for, `name:key,name:key`; environment only. "
+        "Default: none is asked for.",
+    )
+    api_labellers: tuple[str, ...] = Field(
+        (), description="Names of the keys that may also give feedback on flags (JSON list); all others only read."
+    )
+    api_rate: float = Field(
+        100.0, gt=0, description="Requests a second that the API takes from one client, in bursts of twice as many."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.minute_start is not None and self.minute_start < self.history_start:
             raise ValueError("IOT_MINUTE_START is before IOT_HISTORY_START; minutes belong to days that exist")
+        self._check_retention()
+        self._check_access()
         return self
+
+    def _check_access(self) -> None:
+        if not self.api_keys and not self.web_is_loopback:
+            raise ValueError(
+                f"IOT_WEB_HOST={self.web_host} can be reached by others, and nobody is asked for a key: "
+                "set IOT_API_KEYS=name:key, or leave the host at 127.0.0.1"
+            )
+        if unknown := set(self.api_labellers) - set(self.api_key_names):
+            raise ValueError(f"IOT_API_LABELLERS names no key of IOT_API_KEYS: {', '.join(sorted(unknown))}")
+
+    def _check_retention(self) -> None:
+        window = self.minute_window_days
+        for level in ("landing", "readings", "minute", "runs"):
+            days = getattr(self, f"retention_{level}_days")
+            if days is not None and days < window:
+                raise ValueError(
+                    f"IOT_RETENTION_{level.upper()}_DAYS={days} is less than IOT_MINUTE_WINDOW_DAYS={window}: "
+                    "minutes of the window can be built again at any time. Keep more, or make the window shorter"
+                )
+        readings, days = self.retention_readings_days, self.retention_day_days
+        if days is not None and (readings is None or readings > days):
+            raise ValueError(
+                f"IOT_RETENTION_DAY_DAYS={days} needs IOT_RETENTION_READINGS_DAYS of at most that: late readings of a "
+                "day whose statistics are gone would make its month from that day alone"
+            )
 
     @property
     def paths(self) -> DataPaths:
@@ -108,6 +204,20 @@ class Settings(BaseSettings):
         today = datetime.now(UTC).date()
         start = self.minute_start or max(today - timedelta(days=self.minute_window_days - 1), self.history_start)
         return datetime(start.year, start.month, start.day, tzinfo=UTC)
+
+    @property
+    def web_is_loopback(self) -> bool:
+        """Whether only programs on this machine reach pages and API."""
+        try:
+            return ipaddress.ip_address(self.web_host).is_loopback
+        except ValueError:
+            return self.web_host == "localhost"
+
+    @property
+    def api_key_names(self) -> dict[str, str]:
+        """The keys by their names; empty when none is asked for. Not for logs."""
+        pairs = self.api_keys.get_secret_value().split(",") if self.api_keys else []
+        return {name: key for name, _, key in (pair.strip().partition(":") for pair in pairs)}
 
     @property
     def broker_host(self) -> str:

@@ -17,11 +17,12 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 from filelock import FileLock
@@ -185,7 +186,7 @@ class MinuteTree:
         """
         columns = {name: pl.col(name).cast(dtype) for name, dtype in self.schema.items()}
         late: dict[date, dict[datetime, pl.DataFrame]] = {}
-        with self._lock():
+        with self.lock():
             for minute, frame in frames.items():
                 rows = frame.select(**columns)
                 if self.sealed.current(minute.date()) is None:
@@ -200,7 +201,7 @@ class MinuteTree:
         parts = [self.empty()]
         for day, minutes in _by_day(minutes_between(first, last)).items():
             if sealed := self.sealed.files(day):
-                rows = pl.scan_parquet(sealed, hive_partitioning=False)
+                rows = self._scan_sealed(sealed)
                 inside = pl.col(PARTITION_MINUTE).is_between(minutes[0], minutes[-1])
                 parts.append(rows.filter(inside).select(list(self.schema)).collect())
             else:
@@ -210,7 +211,7 @@ class MinuteTree:
     def read_files(self, files: Iterable[Path]) -> pl.DataFrame:
         """All rows of `files`, in order; a file that does not exist has none."""
         present = [path for path in files if path.exists()]
-        return pl.read_parquet(present, hive_partitioning=False) if present else self.empty()
+        return self._scan(present).collect() if present else self.empty()
 
     def seal(self, day: date) -> Path | None:
         """Make one file of the minutes of `day`; from then on late minutes rewrite it.
@@ -222,14 +223,14 @@ class MinuteTree:
         Raises:
             StorageUnavailable: the day is as it was before.
         """
-        with self._lock():
+        with self.lock():
             if (current := self.sealed.current(day)) is not None:
                 return current
             files = sorted(day_folder(self.open, day).glob("hm=*/part.parquet"))
             if not files:
                 return None
             with self.sealed.publishing(day) as building:
-                rows = pl.scan_parquet(files, hive_partitioning=False, include_file_paths="path")
+                rows = self._scan(files, paths_as="path")
                 when = pl.concat_str([pl.col("path").str.extract(_PATH_MINUTE, group) for group in (1, 2)])
                 minute = when.str.to_datetime("%Y-%m-%d%H%M", time_unit="us", time_zone="UTC")
                 rows.select(*self.schema, minute.alias(PARTITION_MINUTE)).sink_parquet(
@@ -249,23 +250,38 @@ class MinuteTree:
 
     def remove_superseded(self, now: datetime, grace: timedelta) -> list[Path]:
         """Delete what `superseded` lists, and return it."""
-        with self._lock():
+        with self.lock():
             folders = self.superseded(now, grace)
             for folder in folders:
                 shutil.rmtree(folder)
             return folders
 
     def _rewrite(self, day: date, minutes: Mapping[datetime, pl.DataFrame]) -> None:
-        kept = pl.scan_parquet(self.sealed.files(day), hive_partitioning=False).filter(
-            pl.col(PARTITION_MINUTE).is_in(list(minutes)).not_()
-        )
+        kept = self._scan_sealed(self.sealed.files(day)).filter(pl.col(PARTITION_MINUTE).is_in(list(minutes)).not_())
         new = [rows.lazy().with_columns(_at(minute)) for minute, rows in minutes.items()]
         with self.sealed.publishing(day) as building:
             pl.concat([kept, *new]).sort(PARTITION_MINUTE, maintain_order=True).sink_parquet(
                 building / "part-000.parquet", compression="zstd", compression_level=1
             )
 
-    def _lock(self) -> FileLock:
+    def _scan(
+        self, files: Sequence[Path], *, further: Schema = MappingProxyType({}), paths_as: str | None = None
+    ) -> pl.LazyFrame:
+        # Files of earlier releases may lack columns that were added since.
+        return pl.scan_parquet(
+            list(files),
+            hive_partitioning=False,
+            schema={**self.schema, **further},
+            missing_columns="insert",
+            extra_columns="ignore",
+            include_file_paths=paths_as,
+        )
+
+    def _scan_sealed(self, files: Sequence[Path]) -> pl.LazyFrame:
+        return self._scan(files, further={PARTITION_MINUTE: UTC_MICROSECONDS})
+
+    def lock(self) -> FileLock:
+        """Writers of the tree take turns by it."""
         self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / "tree.lock")
 

@@ -8,23 +8,11 @@ from pathlib import Path
 import pytest
 
 from iot_pipeline.operations.broker import broker_command
-from iot_pipeline.paths import DataPaths
+from iot_pipeline.paths import PROJECT_ROOT, DataPaths
 from iot_pipeline.settings import Settings, load_settings
 from tests.servers import Child, RunningBroker, free_loopback_port
 
-# As facts about brokers ask for: with the defaults, Mosquitto hands out 20 messages at a time,
-# keeps 1,000 for an absent client and drops the rest without a word to the publisher.
-MOSQUITTO_CONFIG = """
-listener {port} 127.0.0.1
-user {user}
-allow_anonymous true
-persistence true
-persistence_location {store}/
-autosave_interval 5
-max_inflight_messages 65535
-max_queued_messages 5000000
-max_queued_bytes 2147483648
-"""
+MOSQUITTO_CONFIG = PROJECT_ROOT / "docs" / "mosquitto.conf"
 
 
 @pytest.fixture
@@ -46,6 +34,14 @@ def settings(data_paths: DataPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     return load_settings(data=data_paths.root)
 
 
+@pytest.fixture(scope="session")
+def parsed_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that dbt's manifest is kept in, parsed once: it takes seconds."""
+    from iot_pipeline.stats.dbt_build import prepare_manifest  # noqa: PLC0415  # most tests need no dbt
+
+    return prepare_manifest(DataPaths(tmp_path_factory.mktemp("dbt"))).parent
+
+
 @pytest.fixture
 def nats_broker(tmp_path: Path) -> Iterator[RunningBroker]:
     """The embedded broker, with the configuration that the product writes."""
@@ -56,7 +52,7 @@ def nats_broker(tmp_path: Path) -> Iterator[RunningBroker]:
 
 @pytest.fixture
 def mosquitto_broker(tmp_path: Path) -> Iterator[RunningBroker]:
-    """Mosquitto, configured as the documentation asks for; skipped where it is not installed."""
+    """Mosquitto with the configuration that the documentation ships; skipped where it is not installed."""
     binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if binary is None:
         pytest.skip("mosquitto is not installed")
@@ -64,10 +60,23 @@ def mosquitto_broker(tmp_path: Path) -> Iterator[RunningBroker]:
     store = tmp_path / "mosquitto"
     store.mkdir()
     config = tmp_path / "mosquitto.conf"
-    config.write_text(MOSQUITTO_CONFIG.format(port=port, store=store, user=getpass.getuser()))
+    config.write_text(mosquitto_config(port, store))
     yield from _running(
         RunningBroker("mosquitto", port, Child([binary, "-c", str(config)], tmp_path / "mosquitto.log"))
     )
+
+
+def mosquitto_config(port: int, store: Path) -> str:
+    """The configuration that the documentation ships, on a port and in a folder of the test."""
+    text = MOSQUITTO_CONFIG.read_text()
+    for shipped, ours in {
+        "listener 1883 127.0.0.1": f"listener {port} 127.0.0.1",
+        # Started as root it would become the user `mosquitto`, who may not write there.
+        "persistence_location /var/lib/mosquitto/": f"persistence_location {store}/\nuser {getpass.getuser()}",
+    }.items():
+        assert text.count(f"\n{shipped}\n") == 1
+        text = text.replace(shipped, ours)
+    return text
 
 
 @pytest.fixture(params=["nats_broker", "mosquitto_broker"])

@@ -119,3 +119,26 @@ def test_columns_that_are_missing_or_cannot_be_cast_are_refused(tmp_path: Path) 
         tree.write(START, pl.DataFrame({"value": [1]}))
     with pytest.raises(pl.exceptions.InvalidOperationError):
         tree.write(START, pl.DataFrame({"minute": [START], "value": ["x"]}))
+
+
+def test_files_of_a_release_with_fewer_columns_are_read_sealed_and_rewritten(tmp_path: Path) -> None:
+    earlier = MinuteTree(tmp_path / "tree", {"minute": UTC_MICROSECONDS})
+    for number in range(3):
+        minute = START + number * MINUTE
+        earlier.write(minute, rows(minute, 1).drop("value"))
+    tree = tree_at(tmp_path)
+    tree.write(START + MINUTE, rows(START + MINUTE, 2))
+    expected = [(START, None), (START + MINUTE, 2), (START + 2 * MINUTE, None)]
+    assert tree.read(START, START + 2 * MINUTE).rows() == expected
+    assert tree.seal(DAY) is not None
+    assert tree.read(START, START + 2 * MINUTE).rows() == expected
+
+
+def test_a_day_sealed_with_fewer_columns_takes_late_minutes(tmp_path: Path) -> None:
+    earlier = MinuteTree(tmp_path / "tree", {"minute": UTC_MICROSECONDS})
+    earlier.write(START, rows(START, 1).drop("value"))
+    earlier.seal(DAY)
+    tree = tree_at(tmp_path)
+    assert tree.read(START, START).rows() == [(START, None)]
+    tree.write(START + MINUTE, rows(START + MINUTE, 2))
+    assert tree.read(START, START + MINUTE).rows() == [(START, None), (START + MINUTE, 2)]

@@ -15,6 +15,7 @@ from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_de
 from iot_pipeline.anomalies.detectors.base import SERIES
 from iot_pipeline.clock import MINUTE, floor_minute, minute_key, minutes_between
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.current import read_current
 from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree
@@ -69,10 +70,12 @@ def score_minutes(
         detectors: instead of the default ones.
 
     Raises:
+        RemovedError: retention removed readings of these minutes; the flags are as before.
         StorageUnavailable: a file cannot be written; minutes before it are done, the rest are as before.
     """
     chosen = tuple(detectors) if detectors is not None else default_detectors()
     first, last = floor_minute(first), floor_minute(last)
+    refuse_removed(settings.paths, Level.READINGS, first.date())
     tree = flags_tree(settings.paths)
     by_detector = Counter({detector.name: 0 for detector in chosen})
     by_minute: dict[datetime, int] = {}

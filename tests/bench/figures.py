@@ -19,20 +19,30 @@ PACKAGES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "polars", "paho-mqtt"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure and the most that it should be."""
+    """One measured figure and the most, or the least, that it should be."""
 
     name: str
     value: float
     unit: str
     at_most: float | None = None
     note: str = ""
+    at_least: float | None = None
+
+    @property
+    def target(self) -> str:
+        """What it should be, or nothing."""
+        if self.at_least is not None:
+            return f">= {self.at_least:g} {self.unit}"
+        return "" if self.at_most is None else f"<= {self.at_most:g} {self.unit}"
 
     @property
     def verdict(self) -> str:
         """`ok`, `missed` or nothing when there is no target."""
-        if self.at_most is None:
+        if not self.target:
             return ""
-        return "ok" if self.value <= self.at_most else "missed"
+        low, high = self.at_least, self.at_most
+        met = (low is None or self.value >= low) and (high is None or self.value <= high)
+        return "ok" if met else "missed"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -46,8 +56,7 @@ def report(figures: Sequence[Figure], path: Path) -> None:
     """Print the table and write the JSON, with machine, versions and date."""
     table = Table("figure", "measured", "target", "", "note", title=f"{platform.machine()}, {os.cpu_count()} cores")
     for figure in figures:
-        target = "" if figure.at_most is None else f"<= {figure.at_most:g} {figure.unit}"
-        table.add_row(figure.name, f"{figure.value:.3g} {figure.unit}", target, figure.verdict, figure.note)
+        table.add_row(figure.name, f"{figure.value:.3g} {figure.unit}", figure.target, figure.verdict, figure.note)
     Console(width=140).print(table)
     document = {
         "date": utc_now().isoformat(timespec="seconds"),

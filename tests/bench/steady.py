@@ -87,11 +87,11 @@ def idle_collector(folder: Path, seconds: float = 60.0) -> list[Figure]:
     with running(data, "--no-simulator") as instance:
         sampler = Sampler(instance.pid).start()
         time.sleep(5)
-        before = sampler.matching("iot_pipeline.sources.collector")
+        before = sampler.matching("iot_pipeline.sources.collector --source mqtt")
         used = before.cpu_seconds if before else float("nan")
         time.sleep(seconds)
         sampler.stop()
-        after = sampler.matching("iot_pipeline.sources.collector")
+        after = sampler.matching("iot_pipeline.sources.collector --source mqtt")
         if after is None:
             raise RuntimeError("no collector process was seen")
         return [

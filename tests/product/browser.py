@@ -77,6 +77,6 @@ def chromium(base: str, shots: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            yield Browser(browser.new_page(viewport={"width": 1600, "height": 1000}), base, shots)
+            yield Browser(browser.new_page(viewport={"width": 1600, "height": 2200}), base, shots)
         finally:
             browser.close()

@@ -65,13 +65,21 @@ def test_status_tells_processes_messages_and_freshness(live: Live) -> None:
     assert status.dagster_url == live.dagster_url
     assert status.broker.answers
     assert [process.name for process in status.processes if process.state != "running" or process.restarts] == []
-    assert {"broker", "collector", "code-server", "webserver", "daemon", "simulator"} <= {
-        process.name for process in status.processes
+    assert {process.name for process in status.processes} == {
+        "broker",
+        "simulator-opcua",
+        "collector",
+        "collector-sparkplug",
+        "collector-opcua",
+        "code-server",
+        "webserver",
+        "daemon",
+        "web",
+        "simulator",
     }
-    (collector,) = status.collectors
-    assert collector.alive
-    assert collector.connected
-    assert collector.messages >= status.today.messages > 0
+    assert [collector.source for collector in status.collectors] == ["mqtt", "opcua", "sparkplug"]
+    assert all(collector.alive and collector.connected for collector in status.collectors)
+    assert sum(collector.messages for collector in status.collectors) >= status.today.messages > 0
     account = status.today
     assert account.messages == account.decoded + account.duplicates + account.no_reading + account.quarantined
     assert {status.landing.freshness, status.readings.freshness, status.device_minute.freshness} == {Freshness.ok}

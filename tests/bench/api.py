@@ -1,0 +1,159 @@
+"""One customer's live usage and last 24 hours over HTTP, while readings keep landing; and point reads of history.
+
+A feeder process (`python -m tests.bench.api FOLDER METERS RATE`) lands gateway batches straight into the data folder,
+as a collector would; `iot serve` is the real process. Each meter has two series and a customer of its own.
+"""
+
+import argparse
+import random
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from iot_pipeline.clock import utc_now
+from iot_pipeline.landing.message import Message
+from iot_pipeline.landing.writer import BatchWriter
+from iot_pipeline.paths import DataPaths
+from iot_pipeline.serving.history import device_history
+from iot_pipeline.settings import load_settings
+from iot_pipeline.stats.relations import prepare_relations, published_file
+from sensors_sim.load import PLACEHOLDER, batch_payload
+from tests.bench.figures import Figure, percentile
+from tests.bench.opcua import cpu_seconds, running
+from tests.servers import free_loopback_port, wait_until
+
+METERS, RATE = 1_500_000, 150_000
+BATCH = 100
+SERIES_OF_A_METER = 2
+REQUESTS = 10_000
+DEVICES_OF_A_DAY = 100_000
+
+
+def api(folder: Path, meters: int = METERS, rate: int = RATE) -> list[Figure]:
+    """Land `rate` readings a second of `meters` meters, wait until all are live, and ask about customers."""
+    folder = folder / "api"
+    folder.mkdir()
+    port = free_loopback_port()
+    data = folder / "data"
+    serve = [sys.executable, "-m", "iot_pipeline.serving.server"]
+    feed = [sys.executable, "-m", "tests.bench.api", str(data), str(meters), str(rate)]
+    options = {"IOT_DATA": str(data), "IOT_WEB_PORT": str(port), "IOT_API_RATE": "100000", "IOT_LIVE_MEMORY_MB": "4000"}
+    with (
+        running(serve, folder / "serve.log", **options) as server,
+        running(feed, folder / "feed.log"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        round_seconds = meters * SERIES_OF_A_METER / rate
+        wait_until(
+            lambda: live(client, "series") >= meters * SERIES_OF_A_METER, "all series", seconds=60 + 4 * round_seconds
+        )
+        before, began, readings = cpu_seconds(server), time.monotonic(), live(client, "readings")
+        milliseconds = [ask(client, random.randrange(meters) + 1) for _ in range(REQUESTS)]
+        seconds = time.monotonic() - began
+        used = (cpu_seconds(server) - before) / seconds * 100
+        taken = (live(client, "readings") - readings) / seconds
+        memory = psutil.Process(server.pid).memory_full_info().pss
+    note = f"{meters * SERIES_OF_A_METER:,} live keys, {taken:,.0f} readings/s, {REQUESTS:,} requests; 1 hour held"
+    return [
+        Figure("API, a customer's usage now and 24 h, p50", percentile(milliseconds, 0.5), "ms", 8, note),
+        Figure("API, a customer's usage now and 24 h, p99", percentile(milliseconds, 0.99), "ms", 20),
+        Figure("`iot serve` meanwhile, CPU", used, "% of a core"),
+        Figure("`iot serve` meanwhile, memory (PSS)", memory / 1e6, "MB"),
+        *history(folder / "history"),
+    ]
+
+
+def history(folder: Path) -> list[Figure]:
+    """The hours of a day of one device out of many, from its published file."""
+    paths = DataPaths(folder)
+    prepare_relations(paths)
+    day = datetime(2026, 11, 20, tzinfo=UTC)
+    path = published_file(paths, "device_hour", day.date())
+    path.parent.mkdir(parents=True)
+    duckdb.execute(
+        f"""copy (
+            select timestamptz '2026-11-20 00:00:00+00' + to_hours(cast(i % 24 as int)) as hour,
+                'd-' || lpad(cast(i // 72 as varchar), 7, '0') as device_id,
+                'm' || (i // 24) % 3 as metric, 'C' as unit,
+                cast(60 as bigint) as count, random() as min, random() as max, random() as mean, random() as stddev,
+                random() as first, random() as last, random() as p50, random() as p95
+            from range({DEVICES_OF_A_DAY * 72}) as t(i)
+        ) to '{path}' (format parquet, compression zstd)"""
+    )
+    milliseconds = []
+    for _ in range(300):
+        device = f"d-{random.randrange(DEVICES_OF_A_DAY):07d}"
+        began = time.perf_counter()
+        rows = device_history(paths, device, "hour", day, day + timedelta(days=1)).height
+        milliseconds.append((time.perf_counter() - began) * 1e3)
+        assert rows == 72
+    note = f"{DEVICES_OF_A_DAY:,} devices x 3 metrics x 24 hours in one file"
+    return [
+        Figure("history, hours of one device's day, p50", percentile(milliseconds, 0.5), "ms", None, note),
+        Figure("history, hours of one device's day, p99", percentile(milliseconds, 0.99), "ms", 20),
+    ]
+
+
+def ask(client: httpx.Client, number: int) -> float:
+    """Milliseconds for one customer's usage, checked."""
+    began = time.perf_counter()
+    answer = client.get("/api/v1/customers/usage", params={"customer": f"c-load-{number:08d}"})
+    seconds = time.perf_counter() - began
+    assert len(answer.json()["series"]) == SERIES_OF_A_METER, answer.text
+    return seconds * 1e3
+
+
+def live(client: httpx.Client, name: str) -> float:
+    """A figure of the live layer (`series`, `readings`); 0 while nobody answers."""
+    time.sleep(0.2)
+    try:
+        families = text_string_to_metric_families(client.get("/metrics", timeout=30).text)
+        return next((family.samples[0].value for family in families if family.name == f"iot_live_{name}"), 0)
+    except httpx.TransportError:
+        return 0
+
+
+def feed(data: Path, meters: int, rate: int, stop: threading.Event) -> None:
+    """Land `rate` readings a second, meters in turn, a batch a second."""
+    settings = load_settings(data=data)
+    writer = BatchWriter(settings.paths, settings.collector_id, intake_delay=settings.intake_delay)
+    payloads = [batch_payload(gateway, BATCH) for gateway in range(-(-meters // BATCH))]
+    # What is due is counted from the beginning, so that rounding does not change the rate.
+    sent, began = 0, time.monotonic()
+    while not stop.is_set():
+        due = int((time.monotonic() - began + 1) * rate / SERIES_OF_A_METER / BATCH)
+        now = utc_now()
+        at = str(int(now.timestamp() * 1000)).encode()
+        writer.write(
+            [
+                Message(
+                    received_at=now,
+                    source="mqtt",
+                    topic=f"utility/gateway/load-{index % len(payloads) + 1:04d}",
+                    payload=payloads[index % len(payloads)].replace(PLACEHOLDER, at),
+                    qos=1,
+                )
+                for index in range(sent, due)
+            ]
+        )
+        sent = due
+        stop.wait(max(0.0, 1 - (time.monotonic() - began) % 1))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("meters", type=int)
+    parser.add_argument("rate", type=int)
+    given = parser.parse_args()
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    feed(given.folder, given.meters, given.rate, told)
