@@ -137,16 +137,15 @@ class Settings(BaseSettings):
         ge=64,
         description="Most memory (MB) for the windows and readings of the live layer, which drops old series.",
     )
-    web_port: int = Field(8080, ge=1, le=65535, description="Port of the live pages and the API.")
+    web_port: int = Field(8080, ge=1, le=65535, description="Port of the API.")
     web_host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address that the live pages and the API listen on; other than loopback only with IOT_API_KEYS.",
+        description="Address that the API listens on; other than loopback only with IOT_API_KEYS.",
     )
     api_keys: Annotated[SecretStr | None, AfterValidator(_named_keys)] = Field(
         None,
-        description="Keys that pages and API ask for, `name:key,name:key`; environment only. "
-        "Default: none is asked for.",
+        description="Keys that the API asks for, `name:key,name:key`; environment only. Default: none is asked for.",
     )
     api_labellers: tuple[str, ...] = Field(
         (), description="Names of the keys that may also give feedback on flags (JSON list); all others only read."
@@ -207,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def web_is_loopback(self) -> bool:
-        """Whether only programs on this machine reach pages and API."""
+        """Whether only programs on this machine reach the API."""
         try:
             return ipaddress.ip_address(self.web_host).is_loopback
         except ValueError:

@@ -35,9 +35,7 @@ def up(
         typer.Option(metavar="N", min=1, max=65535, help="Port of the embedded broker. [default: 1883 or a free one]"),
     ] = None,
     dagster_port: DagsterPortOption = None,
-    web_port: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the live pages and the API.")
-    ] = None,
+    web_port: Annotated[int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the API.")] = None,
     no_dagster: Annotated[
         bool, typer.Option("--no-dagster", help="Only land messages: no web UI, no statistics.")
     ] = False,

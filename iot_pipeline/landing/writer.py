@@ -149,9 +149,9 @@ class BatchWriter:
                 continue
             try:
                 frame = layout.read_file(path)
-            except DataError:
-                # Never acknowledged, so the broker still has its messages.
-                log.exception("landed_file_unreadable", file=str(path))
+            except DataError as error:
+                # Never acknowledged, so the broker still has its messages. No traceback: it would show payloads.
+                log.error("landed_file_unreadable", file=str(path), reason=str(error))  # noqa: TRY400
             else:
                 self._enter(path, minute, number, frame)
                 log.info("ledger_completed", file=name, rows=frame.height)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from polars.exceptions import PanicException
 
 from iot_pipeline.clock import floor_minute, utc_now
 from iot_pipeline.errors import IotError
@@ -201,7 +202,7 @@ class LiveLayer:
             try:
                 busy = self._turn()
                 self._errors.pop("following", None)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the layer goes on and says so
+            except (Exception, PanicException) as error:  # noqa: BLE001  # whatever it is, the layer goes on and says so
                 self._failed("following", error)
                 self._stopping.wait(RETRY_SECONDS)
                 continue
@@ -228,7 +229,7 @@ class LiveLayer:
         try:
             chore.turn()
             self._errors.pop(name, None)
-        except Exception as error:  # noqa: BLE001  # one chore must not keep the others from being done
+        except (Exception, PanicException) as error:  # noqa: BLE001  # one chore must not keep the others from being done
             self._failed(name, error)
 
     def _begin(self) -> None:
@@ -250,7 +251,7 @@ class LiveLayer:
             self._waits_since = group.landed_at
             try:
                 self._take(tail, truth, group)
-            except Exception:
+            except (Exception, PanicException):
                 tail.failed(group)
                 raise
             tail.done(group)
@@ -278,7 +279,7 @@ class LiveLayer:
                 if not self._rebuilt:
                     log.info("live_rebuilt", series=len(self._state.series), readings=self._state.readings)
                 self._steps, self._rebuilt = None, True
-            except Exception:
+            except (Exception, PanicException):
                 # What is left undone is done with the next publication.
                 self._steps, self._rebuilt = None, True
                 if self._truth is not None:

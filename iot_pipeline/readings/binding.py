@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iot_pipeline.readings.fields import MISSING, Getter, Json, Key, Missing, compile_path, parse_path, scalar_text
-from iot_pipeline.readings.leaves import compile_globs
+from iot_pipeline.readings.globs import compile_globs
 from iot_pipeline.readings.model import UNLIMITED, Lookup, Mapping, QualityRule, TimeCandidate, Unit
 from iot_pipeline.readings.schema import Quality
 from iot_pipeline.readings.templates import Known, bind, field_getter, is_key, parse_template, plain_key

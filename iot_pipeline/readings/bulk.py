@@ -14,7 +14,7 @@ from iot_pipeline.readings.binding import LONGEST_NAME, Captures, Limits
 from iot_pipeline.readings.bulk_shape import MOST_EXTRA, Kind, Shape, Unsuited
 from iot_pipeline.readings.fields import parse_path
 from iot_pipeline.readings.formats import PayloadFormat
-from iot_pipeline.readings.leaves import compile_globs
+from iot_pipeline.readings.globs import compile_globs
 from iot_pipeline.readings.model import Lookup, Mapping, TimeCandidate, ValueRule
 from iot_pipeline.readings.templates import Field, is_key, parse_template
 from iot_pipeline.readings.templates import Group as Optional

@@ -4,28 +4,14 @@ Devices send the same paths again and again: whether a path is wanted, its metri
 worked out once and kept in a tree of nodes that follows the shape of the records.
 """
 
-import fnmatch
-import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from iot_pipeline.readings.beside import Step
 from iot_pipeline.readings.fields import dotted
-
-if TYPE_CHECKING:
-    from iot_pipeline.readings.targets import Target
+from iot_pipeline.readings.targets import Target
 
 DEEPEST = 64  # levels below which nothing is read
 MOST_NODES = 50_000  # a sender that invents keys must not fill the memory: the tree starts again
-
-
-def compile_globs(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a path matches any of the globs; `*` crosses dots, case counts."""
-    expressions = [fnmatch.translate(glob) for glob in globs]
-    if not expressions:
-        return lambda _path: False
-    matches = re.compile("|".join(expressions)).match
-    return lambda path: matches(path) is not None
 
 
 class Node:

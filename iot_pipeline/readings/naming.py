@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from iot_pipeline.readings.binding import Captures, bind_text
 from iot_pipeline.readings.fields import MISSING, Getter, Json, Key, Missing, scalar_text
-from iot_pipeline.readings.leaves import compile_globs
+from iot_pipeline.readings.globs import compile_globs
 from iot_pipeline.readings.model import Linear, Mapping, Rewrite
 from iot_pipeline.readings.templates import Field, field_getter
 from iot_pipeline.readings.topics import NamePattern

@@ -19,7 +19,8 @@ from iot_pipeline.readings.binding import (
 from iot_pipeline.readings.event_times import NoTime, bind_event_time
 from iot_pipeline.readings.fields import Json, Key, Missing, compile_path, parse_path
 from iot_pipeline.readings.formats import PARSERS, PayloadFormat, Reject
-from iot_pipeline.readings.leaves import DEEPEST, LeafTree, Node, compile_globs
+from iot_pipeline.readings.globs import compile_globs
+from iot_pipeline.readings.leaves import DEEPEST, LeafTree, Node
 from iot_pipeline.readings.model import Mapping, ValueRule
 from iot_pipeline.readings.naming import bind_name, with_splits
 from iot_pipeline.readings.schema import Quality, QuarantineReason

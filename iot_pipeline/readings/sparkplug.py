@@ -32,7 +32,7 @@ from iot_pipeline.readings.binding import (
 from iot_pipeline.readings.births import Birth, BirthBook, known_type
 from iot_pipeline.readings.fields import Json
 from iot_pipeline.readings.formats import Reject
-from iot_pipeline.readings.leaves import compile_globs
+from iot_pipeline.readings.globs import compile_globs
 from iot_pipeline.readings.model import LeafRule, Mapping
 from iot_pipeline.readings.schema import Quality, QuarantineReason
 from iot_pipeline.readings.sink import DeviceState, Sink

@@ -1,4 +1,4 @@
-"""`iot serve`: the live layer, the API and the pages in one process on one port, until told to stop.
+"""`iot serve`: the live layer and the API in one process on one port, until told to stop.
 
 What they answer is theirs; here they are put together, started in order and stopped within seconds.
 """
@@ -11,10 +11,11 @@ import threading
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 
 from iot_pipeline.errors import ConfigurationError, IotError
 from iot_pipeline.live.layer import LiveLayer
-from iot_pipeline.serving.api.application import create_app
+from iot_pipeline.serving.api.application import PREFIX, create_app
 from iot_pipeline.serving.live_view import LiveView
 from iot_pipeline.settings import Settings, load_settings
 
@@ -27,8 +28,15 @@ MOST_CONNECTIONS = 1_000
 
 
 def make_web(settings: Settings, live: LiveView) -> FastAPI:
-    """API and pages as one application."""
-    return create_app(settings, live)
+    """All that is served as one application."""
+    web = create_app(settings, live)
+
+    @web.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        """Whoever types only the address is led to what there is."""
+        return RedirectResponse(f"{PREFIX}/docs")
+
+    return web
 
 
 def run_server(settings: Settings, stop: threading.Event) -> None:
@@ -70,7 +78,7 @@ def make_server(app: FastAPI) -> uvicorn.Server:
 
 
 def web_url(settings: Settings) -> str:
-    """Where pages and API are."""
+    """Where the server is."""
     host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
     return f"http://{host}:{settings.web_port}"
 

@@ -54,7 +54,7 @@ def test_each_configured_source_has_a_collector(
     assert list(specs)[-1] == "simulator"
 
 
-def test_pages_and_api_are_a_process_of_their_own(tmp_path: Path) -> None:
+def test_the_api_is_a_process_of_its_own(tmp_path: Path) -> None:
     given = plan(tmp_path, web_host="0.0.0.0", web_port=8081, api_keys="a:0123456789abcdef")  # noqa: S104
     (web,) = [spec for spec in given.processes() if spec.name == "web"]
     assert web.gives_up_with == 2

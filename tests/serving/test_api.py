@@ -466,3 +466,8 @@ def test_seed_files_are_no_history(api: httpx.Client) -> None:
     )
     assert found.json()["rows"] == []
     assert datetime.fromisoformat(found.json()["since"]) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_the_bare_address_leads_to_the_description(api: httpx.Client) -> None:
+    answer = api.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/api/v1/docs")

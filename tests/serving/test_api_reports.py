@@ -14,8 +14,8 @@ from iot_pipeline.settings import Settings, load_settings
 from tests.serving.recorded_live import RecordedLive
 from tests.serving.served import problem, publish_world, serving
 
-RANGE = {"from": "2026-11-20", "to": "2026-11-21"}
-ASKED = {"since": "2026-11-20T00:00:00Z", "until": "2026-11-21T00:00:00Z"}
+RANGE = {"from": "2026-11-20T08:00", "to": "2026-11-20T14:00"}
+ASKED = {"since": "2026-11-20T08:00:00Z", "until": "2026-11-20T14:00:00Z"}
 
 
 @pytest.fixture(scope="module")

@@ -47,5 +47,5 @@ REPORT = Report(
         Column("reason", "why it was flagged"),
     ),
     parameters=(Text("fleet", "one fleet only", exists=FLEET_EXISTS), DEVICE),
-    queries={"": Query(SQL, ("anomaly_flags", "dim_device"), HOUR / 2, DAY / 4)},
+    queries={"": Query(SQL, ("anomaly_flags", "dim_device"), HOUR / 2, DAY)},
 )
