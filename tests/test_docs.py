@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from iot_pipeline.cli import app
-from iot_pipeline.readings.mapping import parse_mapping
+from iot_pipeline.readings.language.mapping import parse_mapping
 from iot_pipeline.readings.schema import QuarantineReason
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.views import view_queries

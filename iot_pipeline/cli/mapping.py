@@ -87,7 +87,7 @@ def list_mappings(*, as_json: JsonOption = False) -> None:
     """
     import polars as pl
 
-    from iot_pipeline.readings.mapping import load_mappings
+    from iot_pipeline.readings.language.mapping import load_mappings
     from iot_pipeline.readings.tryout.sets import is_built_in
     from iot_pipeline.serving.tables import Format, write_result
 
@@ -115,7 +115,7 @@ def check(files: FilesArgument) -> None:
       iot mapping check mappings/
     """
     from iot_pipeline.errors import MappingError
-    from iot_pipeline.readings.mapping import load_mapping, mapping_set
+    from iot_pipeline.readings.language.mapping import load_mapping, mapping_set
     from iot_pipeline.readings.tryout.sets import mapping_files
 
     good, problems = [], []
@@ -169,7 +169,7 @@ def diff(
     """
     from iot_pipeline.cli.printing import changes_json, print_changes
     from iot_pipeline.landing.layout import landed_minutes
-    from iot_pipeline.readings.mapping import load_mapping, load_mappings
+    from iot_pipeline.readings.language.mapping import load_mapping, load_mappings
     from iot_pipeline.readings.tryout.changes import MappingChanges
     from iot_pipeline.readings.tryout.sets import with_file
 

@@ -43,7 +43,8 @@ def up(
     """Run everything until Ctrl-C.
 
     That is an embedded broker, a collector for each kind of source, five simulated fleets, Dagster and the API.
-    What dies is started again. With --broker-url no broker is started. Two instances need folders and ports of their own.
+    What dies is started again. With --broker-url no broker is started. Two instances need folders and ports
+    of their own.
 
     \b
     Examples:

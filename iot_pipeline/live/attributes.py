@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from iot_pipeline.live.series import Numbers
-from iot_pipeline.readings.fields import Json
-from iot_pipeline.readings.sink import Device
+from iot_pipeline.readings.decoding.sink import Device
+from iot_pipeline.readings.language.fields import Json
 
 MOST_LABELS = 10_000
 """Different values of an attribute that devices are grouped by; devices with further ones are in no group."""

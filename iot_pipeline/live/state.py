@@ -21,8 +21,8 @@ from iot_pipeline.live.recent import BYTES_EACH as RECENT_BYTES
 from iot_pipeline.live.recent import Recent
 from iot_pipeline.live.series import Series
 from iot_pipeline.live.windows import Floats, Ids, Integers, Parts
+from iot_pipeline.readings.decoding.sink import Device
 from iot_pipeline.readings.schema import Quality
-from iot_pipeline.readings.sink import Device
 
 # Beside windows, of one series: its newest reading, its places in the index, its share of names. An estimate
 # for series that have a device of their own; several of one device take less.

@@ -18,10 +18,10 @@ from iot_pipeline.landing.layout import read_file
 from iot_pipeline.landing.ledger import LedgerCursor, LedgerLine, Position, read_since
 from iot_pipeline.live.state import Arrived
 from iot_pipeline.readings.build import birth_book
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.frames import ARRIVAL, decode_rows
-from iot_pipeline.readings.mapping import MappingSet, load_mappings
-from iot_pipeline.readings.sink import Sink
+from iot_pipeline.readings.language.mapping import MappingSet, load_mappings
 from iot_pipeline.settings import Settings
 
 log = structlog.get_logger(__name__)

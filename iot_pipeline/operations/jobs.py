@@ -12,7 +12,7 @@ from iot_pipeline.operations.retention import apply_retention, plan_retention
 from iot_pipeline.partitions import MINUTE_POOL
 from iot_pipeline.readings.assets import DEVICES, QUARANTINE, READINGS
 from iot_pipeline.readings.backlog import decode_backlog, undecoded
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS
 

@@ -23,7 +23,7 @@ from iot_pipeline.operations.process_spec import ProcessSpec
 from iot_pipeline.operations.processes import Plan, opcua_simulator_config
 from iot_pipeline.operations.runstate import ProcessReport, UpReport, write_report
 from iot_pipeline.operations.supervisor import ProcessFailed, Supervisor
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.settings import Settings, load_settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

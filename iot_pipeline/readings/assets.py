@@ -14,7 +14,7 @@ from iot_pipeline.landing.assets import LANDING
 from iot_pipeline.landing.layout import torn_files
 from iot_pipeline.partitions import MINUTE_POOL, minute_backfill, minute_partitions, minute_window
 from iot_pipeline.readings.build import IntakeMinute, build_minutes
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.settings import Settings
 
 READINGS = dg.AssetKey("readings")

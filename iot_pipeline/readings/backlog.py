@@ -15,7 +15,7 @@ from iot_pipeline.errors import DataError
 from iot_pipeline.landing.layout import landed_files, minute_of
 from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.build import IntakeMinute, build_minutes, intake_tree
-from iot_pipeline.readings.mapping import MappingSet
+from iot_pipeline.readings.language.mapping import MappingSet
 from iot_pipeline.settings import Settings
 from iot_pipeline.trees import PARTITION_MINUTE
 

@@ -18,13 +18,13 @@ from iot_pipeline.files import append_line, write_parquet
 from iot_pipeline.landing.layout import landed_minutes, read_minute
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.protocols.sparkplug_b import parse_topic
-from iot_pipeline.readings.births import BirthBook, binds_names
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.births import BirthBook, binds_names
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.devices import device_frame
 from iot_pipeline.readings.filing import Filing, announced, file_readings, split_by_event
 from iot_pipeline.readings.frames import Decoded, birth_frame, decode_frame, quarantine_frame
 from iot_pipeline.readings.intake import IntakeMinute, outcomes
-from iot_pipeline.readings.mapping import MappingSet
+from iot_pipeline.readings.language.mapping import MappingSet
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA
 from iot_pipeline.readings.store import birth_file, birth_files, landed_of
 from iot_pipeline.retained import Level, refuse_removed

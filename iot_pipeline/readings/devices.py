@@ -11,10 +11,10 @@ import polars as pl
 
 from iot_pipeline.protocols.sparkplug_b import SparkplugError
 from iot_pipeline.protocols.sparkplug_state import decode_state, state_topic
-from iot_pipeline.readings.decoder import MessageDecoder
+from iot_pipeline.readings.decoding.decoder import MessageDecoder
+from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.frames import Decoded
 from iot_pipeline.readings.schema import DEVICE_SCHEMA
-from iot_pipeline.readings.sink import Sink
 
 HOST = "host"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -15,10 +15,10 @@ from operator import itemgetter
 import polars as pl
 
 from iot_pipeline.landing.message import LANDING_SCHEMA
-from iot_pipeline.readings.bulk_columns import ROW_SCHEMA, Columns, read_group
-from iot_pipeline.readings.decoder import MessageDecoder
+from iot_pipeline.readings.decoding.bulk_columns import ROW_SCHEMA, Columns, read_group
+from iot_pipeline.readings.decoding.decoder import MessageDecoder
+from iot_pipeline.readings.decoding.sink import Description, Row, Sink
 from iot_pipeline.readings.schema import BIRTH_SCHEMA, PAYLOAD_KEPT, QUARANTINE_SCHEMA, READING_SCHEMA
-from iot_pipeline.readings.sink import Description, Row, Sink
 
 ARRIVAL = ("received_at", "collector", "batch", "row")
 # Of readings in files. Without repetitions it is a strict order, so equal readings are stored alike.

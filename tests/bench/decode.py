@@ -22,10 +22,10 @@ from iot_pipeline.landing.layout import landing_file
 from iot_pipeline.landing.message import LANDING_SCHEMA
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.frames import decode_rows
-from iot_pipeline.readings.mapping import MappingSet, load_mappings, parse_mapping
-from iot_pipeline.readings.sink import Sink
+from iot_pipeline.readings.language.mapping import MappingSet, load_mappings, parse_mapping
 from iot_pipeline.settings import load_settings
 from sensors_sim.load import PLACEHOLDER, batch_payload
 from sensors_sim.registry import build_fleet

@@ -21,7 +21,7 @@ from iot_pipeline.landing.heartbeat import CollectorHeartbeat
 from iot_pipeline.landing.layout import landed_minutes
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.readings.store import deduplicated, open_root, read_files
 from iot_pipeline.settings import Settings
 from tests.servers import RunningBroker, collector_process, wait_until

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from iot_pipeline.clock import MINUTE, floor_minute, landing_minute
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.stats.build import build_minutes_stats
 from iot_pipeline.stats.relations import device_minute_tree, prepare_relations
 from tests.live.test_rebuild import assert_same_windows, known, story

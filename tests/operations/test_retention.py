@@ -20,7 +20,7 @@ from iot_pipeline.operations.retention import apply_retention, empty_trash, plan
 from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.backlog import undecoded
 from iot_pipeline.readings.build import build_minutes, quarantine_tree
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.retained import Level, RemovedError, kept_since, mark_kept_since
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.build import build_days, build_minutes_stats

@@ -9,7 +9,7 @@ import pytest
 
 from iot_pipeline.clock import MINUTE, day_key, day_start, minute_key, utc_now
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.readings.store import event_day_files
 from iot_pipeline.stats.relations import DAY_MODELS, minute_trees, sealed_readings
 from tests.pipeline.conftest import NewWorld

@@ -10,10 +10,10 @@ from iot_pipeline.clock import landing_minute
 from iot_pipeline.files import write_parquet
 from iot_pipeline.landing.message import LANDING_SCHEMA
 from iot_pipeline.paths import minute_folder
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.mapping import LoadedMapping, MappingSet, load_mappings, parse_mapping
-from iot_pipeline.readings.sink import Sink
-from iot_pipeline.readings.times import microseconds
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.language.mapping import LoadedMapping, MappingSet, load_mappings, parse_mapping
+from iot_pipeline.readings.language.times import microseconds
 from iot_pipeline.settings import Settings, load_settings
 
 NOW = datetime(2026, 11, 22, 10, 0, 30, tzinfo=UTC)

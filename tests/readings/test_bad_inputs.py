@@ -26,12 +26,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from iot_pipeline.readings.build import build_minutes, quarantine_tree
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.intake import IntakeMinute
-from iot_pipeline.readings.mapping import MappingSet, parse_mapping
-from iot_pipeline.readings.sink import Sink
+from iot_pipeline.readings.language.mapping import MappingSet, parse_mapping
+from iot_pipeline.readings.language.times import microseconds
 from iot_pipeline.readings.store import open_root, read_files
-from iot_pipeline.readings.times import microseconds
 from iot_pipeline.settings import Settings, load_settings
 from tests.readings.landed import BUILT_IN, NOW, Sent, decode, land, mappings_of, settings_in
 from tests.readings.test_laws import json_values

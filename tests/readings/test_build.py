@@ -14,7 +14,7 @@ from iot_pipeline.paths import minute_folder
 from iot_pipeline.protocols.sparkplug_b import DataType, Metric, Payload, encode_payload
 from iot_pipeline.readings.build import build_minutes, device_tree, intake_tree, quarantine_tree
 from iot_pipeline.readings.filing import filed_file
-from iot_pipeline.readings.mapping import load_mappings
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA, READING_SCHEMA
 from iot_pipeline.readings.store import event_day_files, event_minute_files, open_root, read_event_minutes
 from iot_pipeline.settings import Settings

@@ -12,14 +12,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from iot_pipeline.landing.message import LANDING_SCHEMA
-from iot_pipeline.readings import decoder as decoder_module
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.bulk import plan_of
-from iot_pipeline.readings.bulk_columns import read_group
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding import decoder as decoder_module
+from iot_pipeline.readings.decoding.bulk import plan_of
+from iot_pipeline.readings.decoding.bulk_columns import read_group
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.devices import device_frame
 from iot_pipeline.readings.frames import Decoded, decode_frame, quarantine_frame
-from iot_pipeline.readings.mapping import MappingSet
+from iot_pipeline.readings.language.mapping import MappingSet
 from iot_pipeline.readings.store import read_event_minutes
 from sensors_sim.registry import build_fleet
 from tests.readings.landed import BUILT_IN, NOW, land, mappings_of, settings_in

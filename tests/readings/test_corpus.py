@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.sink import Sink
-from iot_pipeline.readings.times import EPOCH, MICROSECOND, microseconds
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.language.times import EPOCH, MICROSECOND, microseconds
 from iot_pipeline.settings import load_settings
 from tests.readings.landed import BUILT_IN, NOW
 

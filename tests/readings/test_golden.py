@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from iot_pipeline.protocols.sparkplug_b import DataType, Metric, Payload, encode_payload
-from iot_pipeline.readings.sink import Sink
-from iot_pipeline.readings.times import EPOCH, MICROSECOND
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.language.times import EPOCH, MICROSECOND
 from tests.readings.landed import BUILT_IN, NOW, Sent, decode, mappings_of
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,7 +14,7 @@ from iot_pipeline.clock import MINUTE
 from iot_pipeline.landing.message import LANDING_SCHEMA
 from iot_pipeline.protocols.sparkplug_b import DataType, Metric, Payload, encode_payload
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.frames import decode_frame
 from iot_pipeline.readings.intake import outcomes
 from iot_pipeline.readings.store import read_event_minutes

@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel
 
 from iot_pipeline.errors import MappingError
-from iot_pipeline.readings.mapping import BUILT_IN, load_mapping, load_mappings, parse_mapping
-from iot_pipeline.readings.model import (
+from iot_pipeline.readings.language.mapping import BUILT_IN, load_mapping, load_mappings, parse_mapping
+from iot_pipeline.readings.language.model import (
     Condition,
     LeafRule,
     Linear,

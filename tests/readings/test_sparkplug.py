@@ -22,12 +22,12 @@ from iot_pipeline.protocols.sparkplug_b import (
 )
 from iot_pipeline.protocols.sparkplug_schema import PayloadMessage
 from iot_pipeline.protocols.sparkplug_state import HostState, encode_state, state_topic
-from iot_pipeline.readings.births import BirthBook, OlderBirths, binds_names
 from iot_pipeline.readings.build import build_minutes, device_tree, quarantine_tree
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.sink import Sink
+from iot_pipeline.readings.decoding.births import BirthBook, OlderBirths, binds_names
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.language.times import microseconds
 from iot_pipeline.readings.store import read_event_minutes
-from iot_pipeline.readings.times import microseconds
 from iot_pipeline.settings import Settings, load_settings
 from tests.readings.landed import BUILT_IN, NOW, Sent, decode, land, settings_in
 

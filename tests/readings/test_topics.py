@@ -1,6 +1,6 @@
 import pytest
 
-from iot_pipeline.readings.topics import NamePattern, TopicPattern
+from iot_pipeline.readings.language.topics import NamePattern, TopicPattern
 
 
 @pytest.mark.parametrize(

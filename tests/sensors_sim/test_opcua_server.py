@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from iot_pipeline.errors import ConfigurationError
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.mapping import load_mappings
-from iot_pipeline.readings.sink import Sink
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.sources.opcua import OpcuaSource
 from iot_pipeline.sources.source import Received

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from iot_pipeline.readings.sink import Sink
+from iot_pipeline.readings.decoding.sink import Sink
 from sensors_sim.fleet import Fleet, Message
 from sensors_sim.labels import Label
 from tests.readings.landed import BUILT_IN, decode

@@ -12,9 +12,9 @@ import pytest
 import structlog.testing
 from asyncua import Server, ua
 
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.mapping import load_mappings
-from iot_pipeline.readings.sink import Row, Sink
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Row, Sink
+from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.settings import Settings
 from iot_pipeline.sources.opcua import OpcuaSource, subscription
 from iot_pipeline.sources.opcua import source as source_module

@@ -11,10 +11,10 @@ import polars as pl
 
 from iot_pipeline.landing.layout import read_minute
 from iot_pipeline.readings.build import birth_book
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.formats import PayloadFormat
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.frames import Decoded, decode_frame, quarantine_frame
-from iot_pipeline.readings.mapping import LoadedMapping, MappingSet
+from iot_pipeline.readings.language.formats import PayloadFormat
+from iot_pipeline.readings.language.mapping import LoadedMapping, MappingSet
 from iot_pipeline.readings.schema import IDENTITY, QUARANTINE_SCHEMA, READING_SCHEMA
 from iot_pipeline.settings import Settings
 

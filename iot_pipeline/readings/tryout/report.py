@@ -11,8 +11,8 @@ from typing import BinaryIO
 import msgspec
 
 from iot_pipeline.clock import utc_now
-from iot_pipeline.readings.mapping import MappingSet
-from iot_pipeline.readings.times import microseconds
+from iot_pipeline.readings.language.mapping import MappingSet
+from iot_pipeline.readings.language.times import microseconds
 from iot_pipeline.readings.tryout.compare import differences
 from iot_pipeline.readings.tryout.samples import (
     Expectation,

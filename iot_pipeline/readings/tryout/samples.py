@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from iot_pipeline.errors import ConfigurationError
-from iot_pipeline.readings.times import microseconds
+from iot_pipeline.readings.language.times import microseconds
 
 Number = int | float
 SampleId = str | int

@@ -6,7 +6,7 @@ no schema can say (templates, paths, keys that exclude each other) is checked on
 
 from typing import Any
 
-from iot_pipeline.readings.model import Mapping
+from iot_pipeline.readings.language.model import Mapping
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

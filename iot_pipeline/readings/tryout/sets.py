@@ -1,13 +1,13 @@
 """Sets of mappings to try: files given on the command line, and the present set with one file more.
 
-What the product itself uses is `readings/mapping.py: load_mappings`.
+What the product itself uses is `readings/language/mapping.py: load_mappings`.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from iot_pipeline.errors import MappingError
-from iot_pipeline.readings.mapping import (
+from iot_pipeline.readings.language.mapping import (
     BUILT_IN,
     SUFFIXES,
     LoadedMapping,

@@ -9,14 +9,14 @@ from dataclasses import dataclass, fields
 
 import msgspec
 
-from iot_pipeline.readings.binding import Limits
-from iot_pipeline.readings.births import BirthBook
-from iot_pipeline.readings.decoder import MessageDecoder, limits_of
-from iot_pipeline.readings.mapping import MappingSet
-from iot_pipeline.readings.model import Mapping as MappingModel
+from iot_pipeline.readings.decoding.binding import Limits
+from iot_pipeline.readings.decoding.births import BirthBook
+from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
+from iot_pipeline.readings.decoding.sink import Row, Sink
+from iot_pipeline.readings.language.mapping import MappingSet
+from iot_pipeline.readings.language.model import Mapping as MappingModel
+from iot_pipeline.readings.language.times import EPOCH, MICROSECOND
 from iot_pipeline.readings.schema import Quality
-from iot_pipeline.readings.sink import Row, Sink
-from iot_pipeline.readings.times import EPOCH, MICROSECOND
 from iot_pipeline.readings.tryout.samples import Expectation, Sample, SampleId
 from iot_pipeline.settings import Settings
 

@@ -8,7 +8,7 @@ import pytest
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.protocols.sparkplug_b import DataType, Metric, Payload, encode_payload
 from iot_pipeline.readings.build import build_minutes
-from iot_pipeline.readings.mapping import MappingSet, parse_mapping
+from iot_pipeline.readings.language.mapping import MappingSet, parse_mapping
 from iot_pipeline.readings.tryout.changes import Changes, MappingChanges
 from iot_pipeline.readings.tryout.sets import with_file
 from iot_pipeline.settings import Settings

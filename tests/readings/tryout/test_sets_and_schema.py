@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from iot_pipeline.errors import MappingError
-from iot_pipeline.readings.mapping import BUILT_IN, load_mapping, load_mappings
+from iot_pipeline.readings.language.mapping import BUILT_IN, load_mapping, load_mappings
 from iot_pipeline.readings.tryout.schema import mapping_schema
 from iot_pipeline.readings.tryout.sets import given_mappings, with_file
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from iot_pipeline.protocols.sparkplug_b import DataType, Metric, Payload, encode_payload
-from iot_pipeline.readings.mapping import MappingSet
+from iot_pipeline.readings.language.mapping import MappingSet
 from iot_pipeline.readings.tryout.report import Tally, run_samples
 from iot_pipeline.readings.tryout.samples import SampleError
 from iot_pipeline.settings import load_settings

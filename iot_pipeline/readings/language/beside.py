@@ -7,7 +7,7 @@ are put together, not their text: keys may hold dots and brackets.
 
 import re
 
-from iot_pipeline.readings.fields import Path, Where, parse_path
+from iot_pipeline.readings.language.fields import Path, Where, parse_path
 
 Step = str | int | Where
 _PLACE = re.compile(r"\{([^{}]*)\}")

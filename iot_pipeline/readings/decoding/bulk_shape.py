@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from iot_pipeline.readings.fields import Json
+from iot_pipeline.readings.language.fields import Json
 
 NOT_THERE = float("nan")  # of a number that is missing: JSON has no NaN, so nothing that is told is mistaken for it
 MOST_EXTRA = 256  # keys of one shape that nobody reads

@@ -8,13 +8,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
-from iot_pipeline.readings.beside import check_beside
-from iot_pipeline.readings.fields import parse_path
+from iot_pipeline.readings.language.beside import check_beside
+from iot_pipeline.readings.language.fields import parse_path
+from iot_pipeline.readings.language.templates import is_key, parse_template
+from iot_pipeline.readings.language.times import SpanUnit, TimeUnit, load_zone
+from iot_pipeline.readings.language.topics import NamePattern, TopicPattern
+from iot_pipeline.readings.language.values import TextRule
 from iot_pipeline.readings.schema import Quality
-from iot_pipeline.readings.templates import is_key, parse_template
-from iot_pipeline.readings.times import SpanUnit, TimeUnit, load_zone
-from iot_pipeline.readings.topics import NamePattern, TopicPattern
-from iot_pipeline.readings.values import TextRule
 
 
 def _topic(text: str) -> str:

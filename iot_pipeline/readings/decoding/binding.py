@@ -8,11 +8,20 @@ the record. Times are in `event_times.py`, metrics in `naming.py`; rows come fro
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from iot_pipeline.readings.fields import MISSING, Getter, Json, Key, Missing, compile_path, parse_path, scalar_text
-from iot_pipeline.readings.globs import compile_globs
-from iot_pipeline.readings.model import UNLIMITED, Lookup, Mapping, QualityRule, TimeCandidate, Unit
+from iot_pipeline.readings.language.fields import (
+    MISSING,
+    Getter,
+    Json,
+    Key,
+    Missing,
+    compile_path,
+    parse_path,
+    scalar_text,
+)
+from iot_pipeline.readings.language.globs import compile_globs
+from iot_pipeline.readings.language.model import UNLIMITED, Lookup, Mapping, QualityRule, TimeCandidate, Unit
+from iot_pipeline.readings.language.templates import Known, bind, field_getter, is_key, parse_template, plain_key
 from iot_pipeline.readings.schema import Quality
-from iot_pipeline.readings.templates import Known, bind, field_getter, is_key, parse_template, plain_key
 
 Captures = Known
 LONGEST_NAME = 512  # characters of a device id or metric

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeGuard
 
-from iot_pipeline.readings.fields import Json, Missing
+from iot_pipeline.readings.language.fields import Json, Missing
 from iot_pipeline.readings.schema import QuarantineReason
 
 # (message, event time in µs since 1970 UTC, device, metric, value, text, unit, quality)

@@ -19,7 +19,7 @@ from iot_pipeline.protocols.sparkplug_b import (
     parse_topic,
     typed_value,
 )
-from iot_pipeline.readings.binding import (
+from iot_pipeline.readings.decoding.binding import (
     LONGEST_NAME,
     Captures,
     Limits,
@@ -29,14 +29,14 @@ from iot_pipeline.readings.binding import (
     unit_finder,
     used_paths,
 )
-from iot_pipeline.readings.births import Birth, BirthBook, known_type
-from iot_pipeline.readings.fields import Json
-from iot_pipeline.readings.formats import Reject
-from iot_pipeline.readings.globs import compile_globs
-from iot_pipeline.readings.model import LeafRule, Mapping
+from iot_pipeline.readings.decoding.births import Birth, BirthBook, known_type
+from iot_pipeline.readings.decoding.sink import DeviceState, Sink
+from iot_pipeline.readings.language.fields import Json
+from iot_pipeline.readings.language.formats import Reject
+from iot_pipeline.readings.language.globs import compile_globs
+from iot_pipeline.readings.language.model import LeafRule, Mapping
+from iot_pipeline.readings.language.values import BadValue, Coerced, TextRule, compile_coerce
 from iot_pipeline.readings.schema import Quality, QuarantineReason
-from iot_pipeline.readings.sink import DeviceState, Sink
-from iot_pipeline.readings.values import BadValue, Coerced, TextRule, compile_coerce
 
 _GOOD = Quality.GOOD.value
 _TEXTS = frozenset({DataType.STRING, DataType.TEXT, DataType.UUID})

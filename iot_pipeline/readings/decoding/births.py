@@ -20,7 +20,7 @@ from iot_pipeline.protocols.sparkplug_b import (
     decode_payload,
     parse_topic,
 )
-from iot_pipeline.readings.fields import Json
+from iot_pipeline.readings.language.fields import Json
 
 EdgeKey = tuple[str, str, str | None]  # group, node, device
 # Landed births and deaths older than what is known, newest first: (topic, payload) of one landing minute each.

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 
 import structlog
 
-from iot_pipeline.readings.binding import Limits
-from iot_pipeline.readings.births import BirthBook
-from iot_pipeline.readings.bulk import Constants, Group, Plan, plan_of
-from iot_pipeline.readings.formats import PayloadFormat, Reject
-from iot_pipeline.readings.mapping import LoadedMapping, MappingSet
-from iot_pipeline.readings.records import Decode, RecordDecoder
+from iot_pipeline.readings.decoding.binding import Limits
+from iot_pipeline.readings.decoding.births import BirthBook
+from iot_pipeline.readings.decoding.bulk import Constants, Group, Plan, plan_of
+from iot_pipeline.readings.decoding.records import Decode, RecordDecoder
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.decoding.sparkplug import SparkplugDecoder
+from iot_pipeline.readings.language.formats import PayloadFormat, Reject
+from iot_pipeline.readings.language.mapping import LoadedMapping, MappingSet
+from iot_pipeline.readings.language.times import microseconds
 from iot_pipeline.readings.schema import QuarantineReason
-from iot_pipeline.readings.sink import Sink
-from iot_pipeline.readings.sparkplug import SparkplugDecoder
-from iot_pipeline.readings.times import microseconds
 from iot_pipeline.retained import Level, kept_since
 from iot_pipeline.settings import Settings
 

@@ -7,7 +7,7 @@ for a message are look-ups and arithmetic.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from iot_pipeline.readings.binding import (
+from iot_pipeline.readings.decoding.binding import (
     LONGEST_NAME,
     Captures,
     Limits,
@@ -16,18 +16,18 @@ from iot_pipeline.readings.binding import (
     resolve,
     used_paths,
 )
-from iot_pipeline.readings.event_times import NoTime, bind_event_time
-from iot_pipeline.readings.fields import Json, Key, Missing, compile_path, parse_path
-from iot_pipeline.readings.formats import PARSERS, PayloadFormat, Reject
-from iot_pipeline.readings.globs import compile_globs
-from iot_pipeline.readings.leaves import DEEPEST, LeafTree, Node
-from iot_pipeline.readings.model import Mapping, ValueRule
-from iot_pipeline.readings.naming import bind_name, with_splits
+from iot_pipeline.readings.decoding.event_times import NoTime, bind_event_time
+from iot_pipeline.readings.decoding.leaves import DEEPEST, LeafTree, Node
+from iot_pipeline.readings.decoding.naming import bind_name, with_splits
+from iot_pipeline.readings.decoding.selection import Place, bind_records, bind_unpack, bind_when
+from iot_pipeline.readings.decoding.sink import Sink
+from iot_pipeline.readings.decoding.targets import Target, Targets
+from iot_pipeline.readings.language.fields import Json, Key, Missing, compile_path, parse_path
+from iot_pipeline.readings.language.formats import PARSERS, PayloadFormat, Reject
+from iot_pipeline.readings.language.globs import compile_globs
+from iot_pipeline.readings.language.model import Mapping, ValueRule
+from iot_pipeline.readings.language.values import BadValue, NoValue, split_unit
 from iot_pipeline.readings.schema import Quality, QuarantineReason
-from iot_pipeline.readings.selection import Place, bind_records, bind_unpack, bind_when
-from iot_pipeline.readings.sink import Sink
-from iot_pipeline.readings.targets import Target, Targets
-from iot_pipeline.readings.values import BadValue, NoValue, split_unit
 
 Decode = Callable[[bytes, int, Sink], None]
 _GOOD = Quality.GOOD.value

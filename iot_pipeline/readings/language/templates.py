@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from iot_pipeline.readings.fields import (
+from iot_pipeline.readings.language.fields import (
     MISSING,
     Getter,
     Json,

@@ -7,7 +7,8 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-from iot_pipeline.readings.fields import (
+from iot_pipeline.readings.decoding.leaves import DEEPEST
+from iot_pipeline.readings.language.fields import (
     MISSING,
     Getter,
     Json,
@@ -19,9 +20,8 @@ from iot_pipeline.readings.fields import (
     parse_path,
     scalar_text,
 )
-from iot_pipeline.readings.formats import Reject, parse_json
-from iot_pipeline.readings.leaves import DEEPEST
-from iot_pipeline.readings.model import Condition, Mapping
+from iot_pipeline.readings.language.formats import Reject, parse_json
+from iot_pipeline.readings.language.model import Condition, Mapping
 from iot_pipeline.readings.schema import QuarantineReason
 
 

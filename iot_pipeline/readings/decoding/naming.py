@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from iot_pipeline.readings.binding import Captures, bind_text
-from iot_pipeline.readings.fields import MISSING, Getter, Json, Key, Missing, scalar_text
-from iot_pipeline.readings.globs import compile_globs
-from iot_pipeline.readings.model import Linear, Mapping, Rewrite
-from iot_pipeline.readings.templates import Field, field_getter
-from iot_pipeline.readings.topics import NamePattern
+from iot_pipeline.readings.decoding.binding import Captures, bind_text
+from iot_pipeline.readings.language.fields import MISSING, Getter, Json, Key, Missing, scalar_text
+from iot_pipeline.readings.language.globs import compile_globs
+from iot_pipeline.readings.language.model import Linear, Mapping, Rewrite
+from iot_pipeline.readings.language.templates import Field, field_getter
+from iot_pipeline.readings.language.topics import NamePattern
 
 REMEMBERED = 10_000  # names a sender may invent before old ones are worked out again
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 
-from iot_pipeline.readings.fields import Json
+from iot_pipeline.readings.language.fields import Json
 
 EXACT_INTEGERS = 1 << 53  # beyond this a double no longer holds every integer
 MAX_TEXT = 4096  # characters of a text reading

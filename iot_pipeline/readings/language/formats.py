@@ -11,7 +11,7 @@ import msgspec
 
 from iot_pipeline.protocols.line_protocol import LineProtocolError, parse_line
 from iot_pipeline.protocols.senml import SenmlError, resolve
-from iot_pipeline.readings.fields import Json
+from iot_pipeline.readings.language.fields import Json
 from iot_pipeline.readings.schema import QuarantineReason
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -4,13 +4,20 @@ A target is worked out once for each path. Most are plain: a metric, a unit, a c
 has a time, a quality or a unit of its own is `special` and read on a path of its own.
 """
 
-from iot_pipeline.readings.beside import Step, beside_path
-from iot_pipeline.readings.binding import Captures, QualityReader, bind_unit, quality_reader, resolve, unit_finder
-from iot_pipeline.readings.event_times import TimeReader, bind_own_time
-from iot_pipeline.readings.fields import Getter, Json, Key, compile_path, parse_path
-from iot_pipeline.readings.model import Mapping, ValueRule
-from iot_pipeline.readings.naming import MetricNames
-from iot_pipeline.readings.values import Coerce, TextRule, compile_coerce
+from iot_pipeline.readings.decoding.binding import (
+    Captures,
+    QualityReader,
+    bind_unit,
+    quality_reader,
+    resolve,
+    unit_finder,
+)
+from iot_pipeline.readings.decoding.event_times import TimeReader, bind_own_time
+from iot_pipeline.readings.decoding.naming import MetricNames
+from iot_pipeline.readings.language.beside import Step, beside_path
+from iot_pipeline.readings.language.fields import Getter, Json, Key, compile_path, parse_path
+from iot_pipeline.readings.language.model import Mapping, ValueRule
+from iot_pipeline.readings.language.values import Coerce, TextRule, compile_coerce
 
 
 class Target:

@@ -1,4 +1,4 @@
-"""What a mapping file may say: pydantic models, checked on load. How they run is in `binding.py`.
+"""What a mapping file may say: pydantic models, checked on load. How messages are read by them is `decoding`.
 
 The parts that a mapping is made of are in `rules.py`.
 """
@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
 from pydantic.functional_serializers import model_serializer
 
-from iot_pipeline.readings.formats import PayloadFormat
-from iot_pipeline.readings.rules import (
+from iot_pipeline.readings.language.formats import PayloadFormat
+from iot_pipeline.readings.language.rules import (
     AttributeText,
     Condition,
     LeafRule,
@@ -31,9 +31,9 @@ from iot_pipeline.readings.rules import (
     ValueRule,
     check_scales,
 )
-from iot_pipeline.readings.templates import Field as TemplateField
-from iot_pipeline.readings.templates import parse_template
-from iot_pipeline.readings.topics import NamePattern, TopicPattern
+from iot_pipeline.readings.language.templates import Field as TemplateField
+from iot_pipeline.readings.language.templates import parse_template
+from iot_pipeline.readings.language.topics import NamePattern, TopicPattern
 
 __all__ = [
     "UNLIMITED",

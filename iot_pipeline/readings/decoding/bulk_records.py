@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from iot_pipeline.readings.bulk import Group
-from iot_pipeline.readings.fields import Json
+from iot_pipeline.readings.decoding.bulk import Group
+from iot_pipeline.readings.language.fields import Json
 
 # Payload bytes that are decoded and taken apart together. Their objects, some ten times as large, should
 # still be in the processor's cache when they are read: with everything at once it took half as long again.

@@ -6,11 +6,11 @@ How a time is written is in `times.py`; what is allowed, in `binding.Limits`.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from iot_pipeline.readings.binding import Captures, Limits, bind_text
-from iot_pipeline.readings.fields import Getter, Json, Key, Level, Missing, compile_path, parse_path
-from iot_pipeline.readings.model import TimeCandidate, TimeRule, TimeShift
+from iot_pipeline.readings.decoding.binding import Captures, Limits, bind_text
+from iot_pipeline.readings.language.fields import Getter, Json, Key, Level, Missing, compile_path, parse_path
+from iot_pipeline.readings.language.model import TimeCandidate, TimeRule, TimeShift
+from iot_pipeline.readings.language.times import compile_time, load_zone, parse_as, parse_span
 from iot_pipeline.readings.schema import QuarantineReason
-from iot_pipeline.readings.times import compile_time, load_zone, parse_as, parse_span
 
 TimeReader = Callable[[Json, Json, Key], "int | None"]
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 import msgspec
 from pydantic import BaseModel
 
-from iot_pipeline.readings.binding import LONGEST_NAME, Captures, Limits
-from iot_pipeline.readings.bulk_shape import MOST_EXTRA, Kind, Shape, Unsuited
-from iot_pipeline.readings.fields import parse_path
-from iot_pipeline.readings.formats import PayloadFormat
-from iot_pipeline.readings.globs import compile_globs
-from iot_pipeline.readings.model import Lookup, Mapping, TimeCandidate, ValueRule
-from iot_pipeline.readings.templates import Field, is_key, parse_template
-from iot_pipeline.readings.templates import Group as Optional
-from iot_pipeline.readings.times import TimeUnit
+from iot_pipeline.readings.decoding.binding import LONGEST_NAME, Captures, Limits
+from iot_pipeline.readings.decoding.bulk_shape import MOST_EXTRA, Kind, Shape, Unsuited
+from iot_pipeline.readings.language.fields import parse_path
+from iot_pipeline.readings.language.formats import PayloadFormat
+from iot_pipeline.readings.language.globs import compile_globs
+from iot_pipeline.readings.language.model import Lookup, Mapping, TimeCandidate, ValueRule
+from iot_pipeline.readings.language.templates import Field, is_key, parse_template
+from iot_pipeline.readings.language.templates import Group as Optional
+from iot_pipeline.readings.language.times import TimeUnit
 
 # A key that the language gains is not listed, so mappings that use it have no plan until somebody has
 # thought about what it means for many messages at once.

@@ -16,11 +16,11 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 
 from iot_pipeline.errors import MappingError
-from iot_pipeline.readings.model import Mapping
-from iot_pipeline.readings.topics import TopicPattern
-from iot_pipeline.readings.yaml_lines import Location, YamlFile, YamlProblem, read_yaml
+from iot_pipeline.readings.language.model import Mapping
+from iot_pipeline.readings.language.topics import TopicPattern
+from iot_pipeline.readings.language.yaml_lines import Location, YamlFile, YamlProblem, read_yaml
 
-BUILT_IN = Path(__file__).resolve().parent.parent / "mappings"
+BUILT_IN = Path(__file__).resolve().parents[2] / "mappings"
 SUFFIXES = (".yaml", ".yml")
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import polars as pl
 
-from iot_pipeline.readings.binding import LONGEST_NAME, Limits
-from iot_pipeline.readings.bulk import Group, Plan, Text
-from iot_pipeline.readings.bulk_records import Records
+from iot_pipeline.readings.decoding.binding import LONGEST_NAME, Limits
+from iot_pipeline.readings.decoding.bulk import Group, Plan, Text
+from iot_pipeline.readings.decoding.bulk_records import Records
+from iot_pipeline.readings.decoding.sink import Description
+from iot_pipeline.readings.language.times import TimeUnit, parse_iso
+from iot_pipeline.readings.language.values import EXACT_INTEGERS
 from iot_pipeline.readings.schema import Quality
-from iot_pipeline.readings.sink import Description
-from iot_pipeline.readings.times import TimeUnit, parse_iso
-from iot_pipeline.readings.values import EXACT_INTEGERS
 
 # What decoders append to `Sink.rows`, as columns.
 ROW_SCHEMA: dict[str, pl.DataType] = {

@@ -6,9 +6,9 @@ worked out once and kept in a tree of nodes that follows the shape of the record
 
 from collections.abc import Callable
 
-from iot_pipeline.readings.beside import Step
-from iot_pipeline.readings.fields import dotted
-from iot_pipeline.readings.targets import Target
+from iot_pipeline.readings.decoding.targets import Target
+from iot_pipeline.readings.language.beside import Step
+from iot_pipeline.readings.language.fields import dotted
 
 DEEPEST = 64  # levels below which nothing is read
 MOST_NODES = 50_000  # a sender that invents keys must not fill the memory: the tree starts again

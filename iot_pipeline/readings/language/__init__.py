@@ -1,0 +1,1 @@
+"""What a mapping file may say, read and checked on load. How messages are read by it is `decoding`."""
