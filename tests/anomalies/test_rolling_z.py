@@ -1,5 +1,7 @@
 """What rolling_z leaves alone, how wide its band is, and that it knows one series from another."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -137,3 +139,15 @@ def test_the_version_tells_parameters_apart() -> None:
 def test_wrong_parameters_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RollingZ(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_readings_of_several_batches_are_flagged_as_those_of_one() -> None:
+    """Polars panicked on texts made of columns that are cut into chunks at different rows."""
+    history = noise(31)
+    for place in (3, 10, 17, 24):
+        history[-1][place] = 28.5 + place
+    whole = window(minute_by_minute(history, start=START))
+    for size in range(1, 9):
+        cut = [whole.readings.slice(begin, size) for begin in range(0, whole.readings.height, size)]
+        pieces = replace(whole, readings=pl.concat(cut, rechunk=False))
+        assert RollingZ().score(pieces).equals(RollingZ().score(whole))

@@ -105,6 +105,9 @@ def flags_of(detector: Detector, flagged: pl.DataFrame, reason: pl.Expr) -> pl.D
     Returns:
         FLAGS_SCHEMA.
     """
+    # Polars 2.1 panics when texts are put together from columns that are cut into chunks at different rows, as
+    # readings of several batches with a score beside them are.
+    flagged = flagged.rechunk()
     return flagged.select(
         *flagged.columns,
         pl.lit(detector.name).alias("detector"),
