@@ -16,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from iot_pipeline.clock import utc_now
 from iot_pipeline.landing.message import Message
 from iot_pipeline.settings import Settings
+from iot_pipeline.sources.paho_connection import introduce
 from iot_pipeline.sources.source import Receipt, Received, SourceState
 from iot_pipeline.sources.standing import Standing
 from iot_pipeline.sources.subscriptions import Subscriptions
@@ -135,11 +136,7 @@ class MqttSource:
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        if settings.broker_username is not None:
-            password = settings.broker_password
-            client.username_pw_set(settings.broker_username, password.get_secret_value() if password else None)
-        if settings.broker_tls:
-            client.tls_set(ca_certs=str(settings.broker_ca_file) if settings.broker_ca_file else None)
+        introduce(client, settings)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect

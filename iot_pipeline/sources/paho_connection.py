@@ -21,6 +21,15 @@ KEEPALIVE_SECONDS = 60
 PACKETS_PER_STEP = 500
 
 
+def introduce(client: Client, settings: Settings) -> None:
+    """Give a client the user, password and TLS that the settings name for the broker."""
+    if settings.broker_username is not None:
+        password = settings.broker_password
+        client.username_pw_set(settings.broker_username, password.get_secret_value() if password else None)
+    if settings.broker_tls:
+        client.tls_set(ca_certs=str(settings.broker_ca_file) if settings.broker_ca_file else None)
+
+
 class PahoConnection:
     """A clean session under a fixed client id. One thread calls everything except `wake`.
 
@@ -116,11 +125,7 @@ class PahoConnection:
             protocol=MQTTv311,
             reconnect_on_failure=False,
         )
-        if settings.broker_username is not None:
-            password = settings.broker_password
-            client.username_pw_set(settings.broker_username, password.get_secret_value() if password else None)
-        if settings.broker_tls:
-            client.tls_set(ca_certs=str(settings.broker_ca_file) if settings.broker_ca_file else None)
+        introduce(client, settings)
         client.on_disconnect = self._on_disconnect
         return client
 
