@@ -17,10 +17,9 @@ import structlog
 
 from iot_pipeline.anomalies.detectors import default_detectors
 from iot_pipeline.anomalies.detectors.base import SERIES
-from iot_pipeline.anomalies.flags import flags_tree
 from iot_pipeline.clock import DAY, MINUTE
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.relations import device_minute_tree
+from iot_pipeline.stats.relations import device_minute_tree, flags_tree
 from iot_pipeline.trees import UTC_MICROSECONDS
 
 log = structlog.get_logger(__name__)

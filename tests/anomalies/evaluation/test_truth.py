@@ -7,11 +7,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from iot_pipeline.anomalies.evaluate import ALL_FAULTS, LABEL_SCHEMA, alerts_of, evaluate, evaluate_labels, read_labels
-from iot_pipeline.anomalies.flags import flags_tree
+from iot_pipeline.anomalies.evaluation.truth import (
+    ALL_FAULTS,
+    LABEL_SCHEMA,
+    alerts_of,
+    evaluate,
+    evaluate_labels,
+    read_labels,
+)
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.settings import load_settings
-from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree
+from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree, flags_tree
 from tests.anomalies.frames import NOW, device_minutes, readings
 
 QUIET = timedelta(seconds=30)

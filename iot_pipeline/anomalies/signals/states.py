@@ -1,0 +1,154 @@
+"""States of machines: how long they are in each, how they change, and readings beside the state they were made in.
+
+Which changes are allowed is configuration, or learned; which readings are unusual in a state is in `state_level.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import polars as pl
+
+LONGEST = timedelta(seconds=60)
+"""A state holds so long without being told again: a silent machine is in no state that anybody knows."""
+
+LEAST_SEEN = 3
+"""Times that a change must have been seen to be learned as allowed."""
+
+US = timedelta(microseconds=1)
+
+
+def time_in_state(
+    told: pl.DataFrame, *, by: Sequence[str], window: timedelta, longest: timedelta = LONGEST
+) -> pl.DataFrame:
+    """Seconds in each state by windows that begin at multiples of `window`, and how often it was entered.
+
+    A state holds until the next one is told, at most `longest`, and not past midnight (UTC), so that a day comes out
+    the same whatever it is computed with; the first state of a day is not an entry. With windows of an hour this is
+    the mart `machine_state_hour`.
+
+    Args:
+        told: columns `by`, ts (UTC), state, in any order, one row an instant.
+        by: what identifies a machine.
+        window: length of the windows; a day must be a multiple of it.
+        longest: see LONGEST; at most the window.
+
+    Returns:
+        `by`, window, state, seconds, entries; sorted.
+    """
+    if longest > window or timedelta(days=1) % window:
+        raise ValueError(f"windows of {window} must divide a day and not be shorter than {longest}")
+    length, day = window // US, timedelta(days=1) // US
+    at = pl.col("ts").dt.epoch("us")
+    same_day = [*by, "day"]
+    held = (
+        told.drop_nulls(["ts", "state"])
+        .with_columns((at // day).alias("day"), at.alias("at"))
+        .sort(*by, "at")
+        .with_columns(
+            pl.min_horizontal(
+                pl.col("at").shift(-1).over(same_day), pl.col("at") + longest // US, (pl.col("day") + 1) * day
+            ).alias("until"),
+            (pl.col("state").shift(1).over(same_day) != pl.col("state")).fill_null(value=False).alias("entries"),
+            (pl.col("at") // length * length).alias("window"),
+        )
+        .with_columns((pl.col("window") + length).alias("border"))
+    )
+    first = held.with_columns(pl.min_horizontal("until", "border").alias("until"))
+    rest = held.filter(pl.col("until") > pl.col("border")).with_columns(
+        pl.col("border").alias("at"), pl.col("border").alias("window"), pl.lit(value=False).alias("entries")
+    )
+    return (
+        pl.concat([first, rest])
+        .group_by(*by, "window", "state")
+        .agg(((pl.col("until") - pl.col("at")) / 1e6).sum().alias("seconds"), pl.col("entries").sum().cast(pl.Int64))
+        .with_columns(pl.col("window").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        .sort(*by, "window", "state")
+    )
+
+
+def transitions(told: pl.DataFrame, *, by: Sequence[str], longest: timedelta = LONGEST) -> pl.DataFrame:
+    """Changes of state: `by`, ts (UTC, of the new state), from_state, to_state, seconds (in the former, as told).
+
+    A change across a silence longer than `longest` is none: what happened in between is not known.
+    """
+    changed = (pl.col("state") != pl.col("before")).fill_null(value=False)
+    steps = (
+        told.drop_nulls(["ts", "state"])
+        .sort(*by, "ts")
+        .with_columns(
+            pl.col("state").shift(1).over(by).alias("before"), pl.col("ts").shift(1).over(by).alias("before_at")
+        )
+        .with_columns((pl.col("ts") - pl.col("before_at") > longest).fill_null(value=True).alias("is_silence"))
+        .with_columns(pl.when(changed | pl.col("is_silence")).then("ts").forward_fill().over(by).alias("since"))
+        .with_columns(pl.col("since").shift(1).over(by).alias("entered_at"))
+    )
+    return steps.filter(changed & ~pl.col("is_silence")).select(
+        *by,
+        "ts",
+        pl.col("before").alias("from_state"),
+        pl.col("state").alias("to_state"),
+        ((pl.col("ts") - pl.col("entered_at")).dt.total_microseconds() / 1e6).alias("seconds"),
+    )
+
+
+def allowed_transitions(table: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """Columns from_state, to_state of a table of configuration: state to the states that may follow it."""
+    pairs = [(state, following) for state, others in table.items() for following in others]
+    return pl.DataFrame(pairs, schema={"from_state": pl.String, "to_state": pl.String}, orient="row").unique(
+        maintain_order=True
+    )
+
+
+def learned_transitions(changes: pl.DataFrame, *, least: int = LEAST_SEEN) -> pl.DataFrame:
+    """Columns from_state, to_state: the changes that were seen at least `least` times in `changes`, of all machines.
+
+    For a class of machines without a table. Pass the changes of one class, of days before the one to judge.
+    """
+    counts = changes.group_by("from_state", "to_state").len()
+    return counts.filter(pl.col("len") >= least).select("from_state", "to_state").sort("from_state", "to_state")
+
+
+def illegal(changes: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `changes` that `allowed` does not have. A state that `allowed` never names may follow any other.
+
+    An unknown state is news, not a fault: it is for a person to allow it or not.
+    """
+    states = pl.concat([allowed["from_state"], allowed["to_state"]]).unique().implode()
+    known = pl.col("from_state").is_in(states) & pl.col("to_state").is_in(states)
+    return changes.filter(known).join(allowed, on=["from_state", "to_state"], how="anti", maintain_order="left")
+
+
+def with_state(
+    readings: pl.DataFrame, told: pl.DataFrame, *, by: Sequence[str], longest: timedelta = LONGEST
+) -> pl.DataFrame:
+    """`readings` (columns `by`, ts) with state and state_age (seconds since it was entered, as far back as was told).
+
+    The state is the last one told at or before the reading, at most `longest` ago; null without one. Sorted by ts.
+    """
+    entered = (
+        told.drop_nulls(["ts", "state"])
+        .sort(*by, "ts")
+        .with_columns(
+            (
+                (pl.col("state") != pl.col("state").shift(1).over(by))
+                | (pl.col("ts") - pl.col("ts").shift(1).over(by) > longest)
+            )
+            .fill_null(value=True)
+            .alias("is_entry")
+        )
+        .with_columns(pl.when("is_entry").then("ts").forward_fill().over(by).alias("entered_at"))
+        .sort("ts")
+    )
+    return (
+        readings.sort("ts", maintain_order=True)
+        .join_asof(
+            entered.select(*by, "ts", "state", "entered_at"),
+            on="ts",
+            by=list(by),
+            strategy="backward",
+            tolerance=longest,
+            check_sortedness=False,
+        )
+        .with_columns(((pl.col("ts") - pl.col("entered_at")).dt.total_microseconds() / 1e6).alias("state_age"))
+        .drop("entered_at")
+    )

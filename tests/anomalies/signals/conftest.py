@@ -1,0 +1,3 @@
+from tests.stats.conftest import parsed_project, settings
+
+__all__ = ["parsed_project", "settings"]
