@@ -134,11 +134,10 @@ class Collector:
         if not arrived:
             return
         filling = self._filling
-        before, held = filling.payload_bytes, len(filling.messages)
+        before, held, left = filling.payload_bytes, len(filling.messages), filling.left
         filling.add(arrived)
-        taken = len(filling.messages) - held
-        self._messages += taken
-        self._left += len(arrived) - taken
+        self._messages += len(filling.messages) - held
+        self._left += filling.left - left
         self._payload_bytes += filling.payload_bytes - before
         self._last_received_at = arrived[-1].message.received_at
 

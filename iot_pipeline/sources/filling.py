@@ -22,11 +22,13 @@ class Filling:
     def __init__(self, settings: Settings, leave: str | None = None) -> None:
         """Take the limits of a batch from the settings.
 
-        Of messages whose topic begins with `leave`, only the receipts are kept, in their place.
+        Of messages whose topic begins with `leave`, and of those on IOT_NOTIFY_TOPIC, only the receipts are kept, in
+        their place.
         """
         self.messages: list[Message] = []
         self.receipts: list[Receipt] = []
         self.payload_bytes = 0
+        self.left = 0
         self.earliest: datetime | None = None
         self._opened = 0.0
         self._closes: datetime | None = None
@@ -35,11 +37,15 @@ class Filling:
 
     def add(self, arrived: Iterable[Received]) -> None:
         """Append what arrived."""
-        leave = self._leave
+        leave, notices = self._leave, self._settings.notify_topic
         for message, receipt in arrived:
             if receipt is not None:
                 self.receipts.append(receipt)
             if leave is not None and message.topic.startswith(leave):
+                self.left += 1
+                continue
+            # What the product itself tells people is no reading of a device.
+            if message.topic == notices:
                 continue
             if self.earliest is None:
                 self._opened = time.monotonic()

@@ -1,0 +1,1 @@
+"""Telling people of events: which are due, over which channels, and what was told already."""
