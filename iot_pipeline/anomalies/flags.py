@@ -13,12 +13,12 @@ import structlog
 
 from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors
 from iot_pipeline.anomalies.detectors.base import SERIES
-from iot_pipeline.clock import MINUTE, floor_minute, minute_key, minutes_between
-from iot_pipeline.paths import DataPaths
+from iot_pipeline.anomalies.models.scoring import TYPES, learned_minutes
+from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, minute_key, minutes_between
 from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.current import read_current
-from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree
+from iot_pipeline.stats.relations import device_minute_tree, flags_tree
 from iot_pipeline.trees import MinuteTree
 
 log = structlog.get_logger(__name__)
@@ -50,42 +50,43 @@ class FlagReport:
     by_minute: Mapping[datetime, int]
 
 
-def flags_tree(paths: DataPaths) -> MinuteTree:
-    """The tree of flags, by event minute."""
-    return MinuteTree(paths.flags, FLAGS_SCHEMA)
-
-
 def score_minutes(
     settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector] | None = None
 ) -> FlagReport:
     """Flag the readings of event minutes `first` to `last` and replace what was kept for them.
 
     Every minute gets its file, also an empty one, so that a missing file means "never scored".
-    The same readings and statistics give the same bytes of content, however the range is cut.
+    The same readings, statistics and promoted models give the same bytes of content, however the range is cut.
+    A minute is scored with the newest model promoted for its day or before; with none, by the default detectors alone.
 
     Args:
         settings: where the data is.
         first: first minute (UTC).
         last: last minute (UTC), included.
-        detectors: instead of the default ones.
+        detectors: instead of the default ones and the model.
 
     Raises:
+        DataError: the promoted model cannot be read; the flags are as before.
         RemovedError: retention removed readings of these minutes; the flags are as before.
         StorageUnavailable: a file cannot be written; minutes before it are done, the rest are as before.
     """
-    chosen = tuple(detectors) if detectors is not None else default_detectors()
+    always = tuple(detectors) if detectors is not None else default_detectors()
     first, last = floor_minute(first), floor_minute(last)
     refuse_removed(settings.paths, Level.READINGS, first.date())
     tree = flags_tree(settings.paths)
-    by_detector = Counter({detector.name: 0 for detector in chosen})
+    by_detector = Counter({detector.name: 0 for detector in always})
     by_minute: dict[datetime, int] = {}
     readings = 0
     start = first
     while start <= last:
-        end = min(start + (CHUNK_MINUTES - 1) * MINUTE, last)
+        # A day has one model.
+        end = min(start + (CHUNK_MINUTES - 1) * MINUTE, last, day_start(start.date()) + DAY - MINUTE)
+        learned = learned_minutes(settings.paths, start.date()) if detectors is None else None
+        chosen = (*always, learned) if learned is not None else always
         window = read_window(settings, start, end, chosen)
         flags = score_window(window, chosen)
         readings += window.readings.filter(pl.col("event_ts") >= start).height
+        by_detector.update(dict.fromkeys(TYPES, 0) if learned is not None else {})
         by_detector.update(dict(flags.group_by("detector").len().iter_rows()))
         by_minute |= write_flags(tree, start, end, flags)
         start = end + MINUTE

@@ -22,7 +22,7 @@ class Listing:
 
     def __init__(self, state: State) -> None:
         devices, attributes = state.series.devices, state.attributes
-        self.version = devices.version
+        self.version = version_of(state)
         names = devices.held()
         numbers = [devices.find(name) for name in names]
         fleets = pl.Series(
@@ -51,6 +51,11 @@ class Listing:
             start = max(start, int(names.search_sorted(after, side="right")))
         found: list[str] = names.slice(start, max(limit, 0)).to_list()
         return [name for name in found if name.startswith(prefix)] if prefix else found
+
+
+def version_of(state: State) -> tuple[int, int]:
+    """Changes with the names that are held and with their fleets, which may become known later."""
+    return state.series.devices.version, state.attributes.version
 
 
 def latest(state: State, device_id: str) -> list[LatestReading]:

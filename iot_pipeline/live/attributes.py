@@ -15,8 +15,8 @@ from iot_pipeline.readings.language.fields import Json
 
 MOST_LABELS = 10_000
 """Different values of an attribute that devices are grouped by; devices with further ones are in no group."""
-_ADOPTED = 1
 _GROUPING = ("fleet", "region", "utility", "state")
+_NAMES = (*_GROUPING[1:], "customer")
 
 
 class Labels:
@@ -47,6 +47,7 @@ class Attributes:
     Attributes:
         labels: by name of attribute, its values.
         label: by name of attribute, the column of the numbers of its values.
+        version: changes with the fleet of any device.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,8 @@ class Attributes:
         self._customer = np.empty(0, np.int32)
         self._members: dict[int, tuple[int, ...]] = {}
         self._digest = np.empty(0, np.int64)
+        self._own = np.empty((0, len(_NAMES)), np.bool_)  # by device and attribute: it told it to this layer itself
+        self.version = 0
 
     def resize(self, devices: int) -> None:
         """Make room for devices with numbers below `devices`."""
@@ -66,6 +69,9 @@ class Attributes:
             digest = np.zeros(room, np.int64)
             digest[: len(self._digest)] = self._digest
             self._digest = digest
+            own = np.zeros((room, len(_NAMES)), np.bool_)
+            own[: len(self._own)] = self._own
+            self._own = own
 
     def describe(self, devices: Numbers, told: Mapping[str, Device]) -> None:
         """Take in what messages told of devices; those that are not held are passed over."""
@@ -76,21 +82,22 @@ class Attributes:
             if number is not None and self._digest[number] != digest:
                 self._digest[number] = digest
                 self.set(number, device.attributes)
+                self._own[number] |= [device.attributes.get(name) is not None for name in _NAMES]
                 self.set_label(number, "fleet", device.fleet)
 
     def adopt(self, devices: Numbers, known: pl.DataFrame) -> None:
         """Take in what the batch layer knows (device_id, fleet, region, utility, state, customer).
 
-        Devices that told something to this layer itself are passed over.
+        What a device told to this layer itself stays: only what it did not tell is taken over then.
         """
-        names = ("region", "utility", "state", "customer")
-        for device_id, fleet, *values in known.select("device_id", "fleet", *names).iter_rows():
+        for device_id, fleet, *values in known.select("device_id", "fleet", *_NAMES).iter_rows():
             number = devices.find(device_id)
-            if number is not None and not self._digest[number]:
-                self._digest[number] = _ADOPTED
-                self.set(number, dict(zip(names, values, strict=True)))
-                if fleet and self.label["fleet"][number] < 0:
-                    self.set_label(number, "fleet", fleet)
+            if number is None:
+                continue
+            own = self._own[number].tolist()
+            self.set(number, {name: value for name, value, told in zip(_NAMES, values, own, strict=True) if not told})
+            if fleet and self.label["fleet"][number] < 0:
+                self.set_label(number, "fleet", fleet)
 
     def set(self, number: int, attributes: Mapping[str, Json]) -> None:
         """Attributes of one device; what is not among them stays as it is."""
@@ -102,7 +109,10 @@ class Attributes:
 
     def set_label(self, number: int, name: str, value: str) -> None:
         """One attribute of one device."""
-        self.label[name][number] = self.labels[name].number(value)
+        label = self.labels[name].number(value)
+        if name == "fleet" and self.label[name][number] != label:
+            self.version += 1
+        self.label[name][number] = label
 
     def forget(self, devices: Iterable[int]) -> None:
         """These devices are no more."""
@@ -112,6 +122,7 @@ class Attributes:
         for column in self.label.values():
             column[gone] = -1
         self._digest[gone] = 0
+        self._own[gone] = False
 
     def devices_of(self, customer: str) -> tuple[int, ...]:
         """Devices whose attribute `customer` is this."""

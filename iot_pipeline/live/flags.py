@@ -8,16 +8,16 @@ from datetime import datetime
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors, longest_lookback
+from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors
 from iot_pipeline.anomalies.detectors.base import SERIES
-from iot_pipeline.anomalies.flags import flags_tree, score_window
+from iot_pipeline.anomalies.flags import score_window
 from iot_pipeline.clock import MINUTE, floor_minute
 from iot_pipeline.live.model import LiveFlag
 from iot_pipeline.live.state import Arrived, Taken
 from iot_pipeline.live.truth import instant_of, number_of
 from iot_pipeline.live.windows import Ids
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.stats.relations import DEVICE_MINUTE_SCHEMA
+from iot_pipeline.stats.relations import DEVICE_MINUTE_SCHEMA, flags_tree
 
 SCORED_SERIES = 20_000
 KEPT_READINGS = 300_000
@@ -37,7 +37,7 @@ class LiveFlags:
 
     def __init__(self, paths: DataPaths, detectors: Sequence[Detector] | None = None) -> None:
         self._detectors = tuple(detectors) if detectors is not None else default_detectors()
-        self._lookback = longest_lookback() // MINUTE
+        self._lookback = max(detector.lookback for detector in self._detectors) // MINUTE
         self._tree = flags_tree(paths)
         self._statistics: dict[int, pl.DataFrame] = {}
         self._readings: list[pl.DataFrame] = []

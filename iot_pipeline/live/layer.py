@@ -35,6 +35,7 @@ from iot_pipeline.live.regions import regions_of
 from iot_pipeline.live.state import State
 from iot_pipeline.live.tail import Group, Tail
 from iot_pipeline.live.truth import Steps, Truth, first_landing_minute, number_of
+from iot_pipeline.readings.frames import no_cycles
 from iot_pipeline.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -250,7 +251,9 @@ class LiveLayer:
         while (group := tail.next_group(truth.landed_through)) is not None and not self._stopping.is_set():
             self._waits_since = group.landed_at
             try:
-                self._take(tail, truth, group)
+                # What was decoded is gone when the garbage collector comes back; else it would stop everybody to look.
+                with no_cycles():
+                    self._take(tail, truth, group)
             except (Exception, PanicException):
                 tail.failed(group)
                 raise
@@ -305,7 +308,7 @@ class LiveLayer:
 
     def _list_devices(self) -> None:
         self._state.summarise_fleets()
-        if self._listing.version != self._state.series.devices.version:
+        if self._listing.version != answers.version_of(self._state):
             self._listing = answers.Listing(self._state)
 
     def _failed(self, what: str, error: Exception) -> None:

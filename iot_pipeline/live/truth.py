@@ -57,6 +57,8 @@ class Truth:
         self.progress = 0.0
         self._seen: dict[int, int] = {}  # minute to modification time of the file that was read last
         self._seen_hours: dict[date, int] = {}
+        self._seen_devices = 0
+        self._adopted = pl.Series(dtype=pl.UInt64)  # hashes of what is known of devices and was taken over
 
     def rebuild(self) -> Steps:
         """The last minutes first, then the hours before them, then what devices are."""
@@ -98,13 +100,28 @@ class Truth:
         for day in self._days():
             if _changed(published_file(self._paths, "device_hour", day), self._seen_hours.get(day)):
                 yield from self._read_hours(day)
+        if _changed(dim_device_file(self._paths), self._seen_devices):
+            yield from self.read_devices()
 
     def read_devices(self) -> Steps:
-        """What devices told of themselves at any time; what was told since the start counts more."""
-        for rows in _slices(dim_device_file(self._paths), ["device_id", "fleet", "attributes", "region", "customer"]):
+        """What devices told of themselves at any time; what was told since the start counts more.
+
+        The table is published every minute, and nearly all rows say what they said before: those are passed over.
+        """
+        path = dim_device_file(self._paths)
+        self._seen_devices = _modified(path) or 0
+        devices, adopted = self._state.series.devices, []
+        for rows in _slices(path, ["device_id", "fleet", "attributes", "region", "customer"]):
+            hashes = rows.hash_rows()
+            known = hashes.is_in(self._adopted.implode())
+            adopted.append(hashes.filter(known))
+            fresh = rows.filter(~known)
+            held = pl.Series([devices.find(name) is not None for name in fresh["device_id"]], dtype=pl.Boolean)
             grouping = {name: pl.col("attributes").str.json_path_match(f"$.{name}") for name in ("utility", "state")}
-            self._state.attributes.adopt(self._state.series.devices, rows.with_columns(**grouping))
+            self._state.attributes.adopt(devices, fresh.filter(held).with_columns(**grouping))
+            adopted.append(hashes.filter(~known).filter(held))
             yield
+        self._adopted = pl.concat([self._adopted.clear(), *adopted])
 
     def _days(self) -> list[date]:
         last = instant_of(self._state.periods.current).date()

@@ -11,13 +11,13 @@ from polars.testing import assert_frame_equal
 
 from iot_pipeline.anomalies import flags as flags_module
 from iot_pipeline.anomalies.detectors import RollingZ, default_detectors
-from iot_pipeline.anomalies.flags import flags_tree, score_minutes
+from iot_pipeline.anomalies.flags import score_minutes
 from iot_pipeline.clock import MINUTE, minutes_between
 from iot_pipeline.files import write_parquet
 from iot_pipeline.paths import minute_folder
 from iot_pipeline.readings.store import landed_name, open_root
 from iot_pipeline.settings import Settings, load_settings
-from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree
+from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree, flags_tree
 from tests.anomalies.frames import NOW, device_minutes, readings
 
 FIRST, LAST = NOW, NOW + 4 * MINUTE

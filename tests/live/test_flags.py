@@ -7,10 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from iot_pipeline.anomalies.flags import flags_tree
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.live import flags
-from iot_pipeline.stats.relations import FLAGS_SCHEMA
+from iot_pipeline.stats.relations import FLAGS_SCHEMA, flags_tree
 from tests.live.world import NOW, Told, ago, land, layer_on, minute, publish_minutes, settings_in, turn
 
 HOUR_AGO = NOW - timedelta(hours=1)

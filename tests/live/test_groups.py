@@ -119,3 +119,16 @@ def test_a_clock_that_is_ahead_does_not_push_the_seconds_of_others_out(tmp_path:
     land(own, [Told(ago(1), 1.0, state="OH"), Told(ago(-250), 2.0, device="ahead", state="TX")])
     (window,) = layer_on(own).state_windows()
     assert [one.state for one in window.states] == ["OH"]
+
+
+def test_the_listing_knows_a_fleet_that_became_known_after_its_device(tmp_path: Path) -> None:
+    own = settings_in(tmp_path)
+    land(own, [Told(ago(9), 1.0, device="a")])
+    layer = layer_on(own)
+    before = layer._listing.version
+    number = layer._state.series.devices.find("a")
+    assert number is not None
+    layer._state.attributes.set_label(number, "fleet", "told later")
+    layer._list_devices()
+    assert layer._listing.version != before
+    assert layer.devices(fleet="told later", prefix=None, limit=9, after=None) == ["a"]

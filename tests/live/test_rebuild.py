@@ -157,6 +157,41 @@ def test_texts_of_hours_ago_and_what_devices_are_come_from_what_is_stored(tmp_pa
     assert layer.devices(fleet="line", prefix=None, limit=9, after=None) == ["press"]
 
 
+def publish_devices(settings: Settings, **devices: dict[str, str]) -> None:
+    """A new table of devices, younger than the one before."""
+    path = dim_device_file(settings.paths)
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    rows = [{"device_id": name, "attributes": "{}", **told} for name, told in devices.items()]
+    write_parquet(pl.DataFrame(rows, schema=DIM_DEVICE_SCHEMA), path)
+    os.utime(path, ns=(before + 1_000_000_000, before + 1_000_000_000))
+
+
+def test_what_is_published_of_devices_later_is_known_without_a_restart(tmp_path: Path) -> None:
+    own = settings_in(tmp_path)
+    land(own, [Told(ago(9)), Told(ago(8), device="valve", customer="c-own")])
+    publish_devices(own, pump={"customer": "c-1"})
+    layer = layer_on(own)
+    assert layer.customer_devices("c-1") == ["pump"]
+    publish_devices(own, pump={"customer": "c-2"}, valve={"customer": "c-2"}, later={"customer": "c-2"})
+    turn(layer)
+    # What the valve told itself counts more, and nobody has heard of the third.
+    assert (layer.customer_devices("c-1"), layer.customer_devices("c-own")) == ([], ["valve"])
+    land(own, [Told(ago(2), device="later")])
+    turn(layer)
+    publish_devices(own, pump={"customer": "c-2"}, valve={"customer": "c-2"}, later={"customer": "c-2"})
+    turn(layer)
+    assert "later" in layer.customer_devices("c-2")
+
+
+def test_a_device_that_tells_something_gets_the_rest_from_what_is_published(tmp_path: Path) -> None:
+    own = settings_in(tmp_path)
+    land(own, [Told(ago(9), region="north")])
+    publish_devices(own, pump={"region": "south", "customer": "c-1"})
+    layer = layer_on(own)
+    assert layer.customer_devices("c-1") == ["pump"]
+    assert list(layer.regions()) == ["north"]
+
+
 @pytest.mark.parametrize("hours", [1, 30])
 def test_what_landed_before_the_day_that_is_kept_is_not_decoded(tmp_path: Path, hours: int) -> None:
     own = settings_in(tmp_path)

@@ -8,15 +8,17 @@ from datetime import timedelta
 from iot_pipeline.anomalies.detectors.base import Detector, ScoringWindow
 from iot_pipeline.anomalies.detectors.kmeans_minute import KMeansMinute
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
+from iot_pipeline.anomalies.models.members import LOOKBACK
+from iot_pipeline.clock import MINUTE
 
 __all__ = ["Detector", "KMeansMinute", "RollingZ", "ScoringWindow", "default_detectors", "longest_lookback"]
 
 
 def default_detectors() -> tuple[Detector, ...]:
-    """The detectors that flag in the normal course, in the order of their flags."""
+    """The detectors that flag from the first minute on; what was learned joins them (`models/scoring.py`)."""
     return (RollingZ(), KMeansMinute())
 
 
 def longest_lookback() -> timedelta:
     """How far back from a minute its flags depend on statistics: what late data can still change."""
-    return max(detector.lookback for detector in default_detectors())
+    return max(LOOKBACK * MINUTE, *(detector.lookback for detector in default_detectors()))

@@ -20,6 +20,7 @@ from iot_pipeline.anomalies.detectors.base import (
     version_of,
 )
 from iot_pipeline.anomalies.detectors.look_back import look_back
+from iot_pipeline.anomalies.detectors.numbering import series_numbers
 from iot_pipeline.anomalies.detectors.resolution import Floats, decimal_places, spread_floor
 from iot_pipeline.clock import MINUTE
 
@@ -87,8 +88,10 @@ class RollingZ:
             return no_flags()
         # Dense numbers for the series that have something to score: grids instead of joins.
         series = readings.select(SERIES).unique(maintain_order=True).with_row_index("series")
+        before = window.minutes.filter(pl.col("minute") >= window.first - self.lookback)
+        history = before.with_columns(pl.Series("series", series_numbers(before, series)))
         usual = look_back(
-            window.minutes.join(series, on=SERIES, how="inner", nulls_equal=True),
+            history.filter(pl.col("series") >= 0),
             series=series.height,
             first=window.first,
             minutes=round((window.last - window.first) / MINUTE) + 1,

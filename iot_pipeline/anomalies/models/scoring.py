@@ -1,0 +1,210 @@
+"""Minutes scored with a learned model: a detector like the others, whose flags are named by their type.
+
+Which model is in force is in `store.py`, what the types are in `members.py`.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.numbering import series_in
+from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
+from iot_pipeline.anomalies.engine.detector import FlagType
+from iot_pipeline.anomalies.engine.explain import shown
+from iot_pipeline.anomalies.engine.grid import Grid
+from iot_pipeline.anomalies.models.classes import class_of
+from iot_pipeline.anomalies.models.members import CHANCE, LEARNED, LOOKBACK, MEMBERS, THRESHOLDS, tell
+from iot_pipeline.anomalies.models.minute_grid import READ, minute_grid, silent_intake
+from iot_pipeline.anomalies.models.model import MinuteModel, SeriesState
+from iot_pipeline.anomalies.models.store import load, promoted_for
+from iot_pipeline.clock import MINUTE
+from iot_pipeline.paths import DataPaths
+from iot_pipeline.stats.relations import FLAGS_SCHEMA
+
+KINDS = (FlagType.RANGE, *(member.kind for member in MEMBERS))
+TYPES = tuple(kind.value for kind in KINDS)
+"""Names of the flags' detectors, which are their types; of several about one minute the strongest is told."""
+
+SERIES_AT_ONCE = 100_000
+"""Rows of a grid that are scored at a time: bounds memory."""
+
+LEAST_READY = 3
+"""Series of a class that must have a past before a new one is measured with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedMinutes:
+    """Scores means by minute with a model.
+
+    Args:
+        model: what was learned.
+        version: of the model.
+        paths: where the classes of series that the model does not know are found.
+    """
+
+    model: MinuteModel
+    version: str
+    paths: DataPaths
+
+    @property
+    def name(self) -> str:
+        """Of all its types together; flags carry their type instead."""
+        return "learned"
+
+    @property
+    def lookback(self) -> timedelta:
+        """An hour of `device_minute`."""
+        return LOOKBACK * MINUTE
+
+    @property
+    def readings_lookback(self) -> timedelta:
+        """None: means by minute are enough."""
+        return timedelta(0)
+
+    def score(self, window: ScoringWindow) -> pl.DataFrame:
+        """FLAGS_SCHEMA: for each series and minute at most one flag, of the type that is furthest over its threshold.
+
+        The flag stands at the last reading of its minute, a gap's at the begin of the minute; its value is the mean.
+        """
+        begin = window.first - LOOKBACK * MINUTE
+        rows = window.minutes.select(READ).filter(
+            pl.col("minute").is_between(begin, window.last) & ~pl.col("metric").is_in(RollingZ().cumulative)
+        )
+        silent = silent_intake(
+            rows.group_by("minute").agg(pl.len().alias("series")), window.first, window.last, LOOKBACK
+        )
+        series = self.parameters(series_in(rows))
+        flags = [no_flags()]
+        for start in range(0, series.height, SERIES_AT_ONCE):
+            part = series[start : start + SERIES_AT_ONCE]
+            grid = minute_grid(rows, part, begin, window.last)
+            flags.append(self._flags(grid, part, silent))
+        return at_readings(pl.concat(flags), window.readings)
+
+    def parameters(self, series: pl.DataFrame) -> pl.DataFrame:
+        """What each series is measured with: SERIES, LEARNED, THRESHOLDS; without those that nothing is known of.
+
+        A series that is new, or still learning, is measured with what its class has learned.
+        """
+        numbers = [*LEARNED, *THRESHOLDS]
+        known = series.join(self.model.series, on=SERIES, how="left", nulls_equal=True, maintain_order="left")
+        ready = pl.col("state") == SeriesState.READY.value
+        own = known.filter(ready).select(*SERIES, *numbers)
+        young = known.filter(
+            ~ready.fill_null(value=False) & (pl.col("state") != SeriesState.COUNTER.value).fill_null(value=True)
+        )
+        if young.is_empty():
+            return own
+        # A class that a series was learned in is stored with it; that of a new one is what its device tells now.
+        new = young.filter(pl.col("class").is_null())
+        classed = young.filter(pl.col("class").is_not_null()).select(*SERIES, "class")
+        if new.height:
+            classed = pl.concat([classed, class_of(self.paths, new.select(SERIES)).select(*SERIES, "class")])
+        lent = self.model.classes.filter(pl.col("ready") >= LEAST_READY).select("class", *numbers)
+        return pl.concat([own, classed.join(lent, on="class", how="inner").select(*SERIES, *numbers)])
+
+    def _flags(self, grid: Grid, table: pl.DataFrame, silent: NDArray[np.bool_]) -> pl.DataFrame:
+        columns = slice(LOOKBACK, grid.width)
+        shape = (grid.series.height, grid.width - LOOKBACK)
+        highest = np.zeros(shape, np.float32)
+        winner = np.full(shape, -1, np.int8)
+        told = list(tell(grid, table, columns, silent=silent))
+        for number, one in enumerate(told):
+            stronger = one.level > highest
+            highest = np.where(stronger, one.level, highest)
+            winner = np.where(stronger, np.int8(number), winner)
+        rows, minutes = np.nonzero(highest >= 1)
+        if rows.size == 0:
+            return no_flags()
+        which = winner[rows, minutes]
+
+        def of(name: str) -> pl.Series:
+            picked = np.full(rows.size, np.nan)
+            for number, one in enumerate(told):
+                mine = which == number
+                picked[mine] = getattr(one, name)[rows[mine], minutes[mine]]
+            return pl.Series(name, picked, nan_to_null=True)
+
+        minute = pl.Series("minute", minutes + LOOKBACK).cast(pl.Int64)
+        frame = grid.series[rows].with_columns(
+            pl.lit(grid.start).cast(FLAGS_SCHEMA["minute"]).alias("start"),
+            minute,
+            pl.Series("value", grid.values[rows, minutes + LOOKBACK], nan_to_null=True),
+            pl.Series("score", highest[rows, minutes]).cast(pl.Float64),
+            pl.Series("detector", np.array(TYPES)[which]),
+            of("raw"),
+            of("low").alias("expected_low"),
+            of("high").alias("expected_high"),
+        )
+        frame = frame.with_columns(
+            (pl.col("start") + pl.duration(minutes=pl.col("minute"))).cast(FLAGS_SCHEMA["minute"]).alias("minute")
+        ).rechunk()
+        return frame.with_columns(
+            pl.col("minute").alias("event_ts"),
+            pl.lit(self.version).alias("detector_version"),
+            reason().alias("reason"),
+        ).select(pl.col(name).cast(kind) for name, kind in FLAGS_SCHEMA.items())
+
+
+def reason() -> pl.Expr:
+    """One sentence by type, over value, raw (minutes or sizes), expected_low, expected_high and unit."""
+    unit = shown_unit()
+    value = pl.format("{}{}", shown("value"), unit)
+    band = pl.format("{} to {}{}", shown("expected_low"), shown("expected_high"), unit)
+    minutes = pl.col("raw").fill_null(0).round().cast(pl.Int64) + CHANCE
+    said = {
+        FlagType.RANGE: pl.format("{} on average in this minute is outside of all that was usual, {}", value, band),
+        FlagType.SPIKE: pl.format("went to {} from one minute to the next, usual is {}", value, band),
+        FlagType.STEP: pl.format(
+            "the level moved to {} within minutes, the quarter of an hour before lets expect {}", value, band
+        ),
+        FlagType.DRIFT: pl.format("moved away to {} within an hour, the half hour before lets expect {}", value, band),
+        FlagType.NOISE: pl.format("changes far more from minute to minute than usual, now {}", value),
+        FlagType.STUCK: pl.format("has not changed for {} minutes, stays at {}", minutes, value),
+        FlagType.GAP: pl.format("nothing was read for {} minutes", minutes),
+    }
+    sentence = pl.lit(None, pl.String)
+    for kind, text in said.items():
+        sentence = pl.when(pl.col("detector") == kind.value).then(text).otherwise(sentence)
+    return sentence
+
+
+def at_readings(flags: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
+    """Move each flag to the last reading of its minute, so that a message stands behind it; a gap has none."""
+    if flags.is_empty():
+        return flags
+    wanted = flags.select("minute", *SERIES).unique()
+    last = (
+        readings.filter(
+            pl.col("device_id").is_in(wanted["device_id"].unique().implode())
+            & pl.col("value").is_finite().fill_null(value=False)
+            & (pl.col("quality") != "bad")
+        )
+        .with_columns(pl.col("event_ts").dt.truncate("1m").alias("minute"))
+        .join(wanted, on=["minute", *SERIES], how="semi", nulls_equal=True)
+        .group_by("minute", *SERIES)
+        .agg(pl.col("event_ts").max().alias("last_at"))
+    )
+    return (
+        flags.join(last, on=["minute", *SERIES], how="left", nulls_equal=True, maintain_order="left")
+        .with_columns(pl.coalesce("last_at", "event_ts").alias("event_ts"))
+        .select(list(FLAGS_SCHEMA))
+    )
+
+
+def learned_minutes(paths: DataPaths, day: date) -> LearnedMinutes | None:
+    """The detector for minutes of `day` by the newest promoted model of that day or before; None while learning."""
+    promotion = promoted_for(paths, day)
+    if promotion is None:
+        return None
+    return LearnedMinutes(_loaded(paths, promotion.day, promotion.version), promotion.version, paths)
+
+
+@lru_cache(maxsize=2)
+def _loaded(paths: DataPaths, day: date, version: str) -> MinuteModel:
+    return load(paths, day, version)

@@ -1,0 +1,161 @@
+"""Anomalies at size: one minute of a large fleet scored by all detectors, and a model learned from a large day.
+
+The data is made here as the minute chain would publish it; reading it from files is part of what is measured. The
+minute runs in a process of its own, so that the peak of memory is its own.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from iot_pipeline.anomalies.flags import score_minutes
+from iot_pipeline.anomalies.models.fitting import fit_day
+from iot_pipeline.anomalies.models.members import LOOKBACK
+from iot_pipeline.anomalies.models.model import SeriesState
+from iot_pipeline.anomalies.models.store import Verdict, keep, promote
+from iot_pipeline.clock import DAY, MINUTE, day_start
+from iot_pipeline.files import write_parquet
+from iot_pipeline.paths import DataPaths, minute_folder
+from iot_pipeline.readings.schema import READING_SCHEMA
+from iot_pipeline.readings.store import landed_name, open_root
+from iot_pipeline.settings import load_settings
+from iot_pipeline.stats.relations import DEVICE_MINUTE_SCHEMA, device_minute_tree
+from iot_pipeline.trees import PARTITION_MINUTE
+from tests.bench.figures import Figure
+
+TODAY = date(2026, 11, 22)
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+PER_MINUTE = 12
+DEVICES = int(os.environ.get("IOT_BENCH_DEVICES", "100000"))
+"""Devices of the minute; a figure is scaled to a million where these are fewer."""
+
+DAY_SERIES = int(os.environ.get("IOT_BENCH_SERIES", "1160"))
+"""Series of the day: 1,160 are 1.67 million rows of `device_minute`, 20 million readings."""
+
+MILLION = 1_000_000
+DAY_READINGS = 100_000_000
+
+
+def scoring(folder: Path) -> list[Figure]:
+    """All figures of this part."""
+    return [*_minute(folder / "scoring"), *_day(folder / "learning")]
+
+
+def _minute(data: Path) -> list[Figure]:
+    settings = load_settings(data=data)
+    _write_fleet(settings.paths)
+    command = [sys.executable, "-m", "tests.bench.scoring", str(data)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900).stdout.split()
+    wall, cpu, memory, flags = (float(word) for word in told[-4:])
+    scale = MILLION / DEVICES
+    readings = DEVICES * PER_MINUTE
+    note = f"{DEVICES} devices x {PER_MINUTE} readings, {LOOKBACK} min look-back from files, {flags:.0f} flags"
+    scaled = "" if scale == 1 else f"; measured {wall:.2f} s and {memory:.2f} GB, scaled by {scale:g}"
+    return [
+        Figure("score a minute of 1 M devices", wall * scale, "s", at_most=10, note=note + scaled),
+        Figure("the same, CPU", cpu * scale, "s", note=f"{cpu / readings * 1e6:.2f} µs a reading"),
+        Figure("the same, peak memory", memory * scale, "GB", at_most=4, note=f"{memory:.2f} GB as measured"),
+    ]
+
+
+def _day(data: Path) -> list[Figure]:
+    settings = load_settings(data=data)
+    rng = np.random.default_rng(2)
+    yesterday = TODAY - DAY
+    minutes = pl.Series([day_start(yesterday) + n * MINUTE for n in range(1440)], dtype=DEVICE_MINUTE_SCHEMA["minute"])
+    values = 20 + rng.normal(0, 1, (1440, DAY_SERIES)).round(3)
+    rows = _statistics(_names(DAY_SERIES), values[0]).select(pl.exclude("minute", "mean"))
+    frame = pl.concat(
+        [rows.with_columns(minute=pl.lit(at), mean=pl.Series(one)) for at, one in zip(minutes, values, strict=True)]
+    )
+    with device_minute_tree(settings.paths).sealed.publishing(yesterday) as building:
+        frame.select(pl.col(name).cast(kind) for name, kind in DEVICE_MINUTE_SCHEMA.items()).with_columns(
+            pl.col("minute").alias(PARTITION_MINUTE)
+        ).write_parquet(building / "part-000.parquet")
+    start, cpu = time.perf_counter(), time.process_time()
+    fitted = fit_day(settings, TODAY)
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    assert fitted is not None
+    readings = frame.height * PER_MINUTE
+    scale = DAY_READINGS / readings
+    note = f"{DAY_SERIES} series, {frame.height} minutes, {readings} readings in {wall:.1f} s; scaled by {scale:.3g}"
+    return [
+        Figure("learn from a day of 100 M readings", wall * scale, "s", at_most=600, note=note),
+        Figure("the same, CPU", cpu * scale, "s", note=f"{cpu / frame.height * 1e6:.2f} µs a row of device_minute"),
+    ]
+
+
+def _write_fleet(paths: DataPaths) -> None:
+    """An hour of statistics, a promoted model of the day before, and the readings of the minute."""
+    rng = np.random.default_rng(1)
+    names = _names(DEVICES)
+    tree = device_minute_tree(paths)
+    for lag in range(LOOKBACK, -1, -1):
+        minute = NOW - lag * MINUTE
+        rows = _statistics(names, 20 + rng.normal(0, 1, DEVICES).round(3)).with_columns(minute=pl.lit(minute))
+        tree.write(minute, rows.select(pl.col(name).cast(kind) for name, kind in DEVICE_MINUTE_SCHEMA.items()))
+    seconds = pl.Series([NOW + timedelta(seconds=5 * n) for n in range(PER_MINUTE)], dtype=READING_SCHEMA["event_ts"])
+    readings = names.join(pl.DataFrame({"event_ts": seconds}), how="cross").with_columns(
+        value=pl.Series(20 + rng.normal(0, 1, DEVICES * PER_MINUTE).round(3)),
+        received_at=pl.col("event_ts"),
+        source=pl.lit("mqtt"),
+        text=pl.lit(None),
+        quality=pl.lit("good"),
+        message_id=pl.lit("bench-1-0"),
+    )
+    write_parquet(
+        readings.select(pl.col(name).cast(kind) for name, kind in READING_SCHEMA.items()),
+        minute_folder(open_root(paths), NOW) / landed_name(NOW),
+    )
+    fitted = fit_day(load_settings(data=paths.root), TODAY + DAY)
+    assert fitted is not None
+    manifest = msgspec.structs.replace(fitted.manifest, day=TODAY)
+    # An hour is too short a past; for measuring it counts.
+    series = fitted.model.series.with_columns(pl.lit(SeriesState.READY.value).alias("state"))
+    keep(paths, replace(fitted.model, series=series), manifest)
+    promote(paths, manifest, (Verdict(name="bench", passed=True, said="made for measuring"),))
+
+
+def _names(count: int) -> pl.DataFrame:
+    return pl.DataFrame({"device_id": [f"meter-{n:07d}" for n in range(count)]}).with_columns(
+        metric=pl.lit("rate"), unit=pl.lit("kW")
+    )
+
+
+def _statistics(names: pl.DataFrame, means: np.ndarray) -> pl.DataFrame:
+    mean = pl.Series("mean", means)
+    return names.with_columns(
+        mean,
+        count=pl.lit(PER_MINUTE),
+        min=mean - 1,
+        max=mean + 1,
+        stddev=pl.lit(0.5),
+        first=mean,
+        last=mean,
+        p50=mean,
+        p95=mean,
+        minute=pl.lit(NOW),
+    )
+
+
+def _score(data: Path) -> None:
+    """In the process of its own: seconds, CPU seconds, gigabytes, flags."""
+    settings = load_settings(data=data)
+    start, cpu = time.perf_counter(), time.process_time()
+    report = score_minutes(settings, NOW, NOW)
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(wall, cpu, memory, report.flags)
+
+
+if __name__ == "__main__":
+    _score(Path(sys.argv[1]))
