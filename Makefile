@@ -17,6 +17,11 @@ UV := $(BIN)/uv --quiet
 COMPILE := $(UV) pip compile --universal --generate-hashes --no-annotate --python-version 3.11 \
 	--custom-compile-command 'make lock'
 
+# sqlfluff runs dbt, which would write its files into the project.
+SQLFLUFF := DBT_TARGET_PATH=$(CURDIR)/.sqlfluff_cache DBT_LOG_PATH=$(CURDIR)/.sqlfluff_cache \
+	DBT_SEND_ANONYMOUS_USAGE_STATS=false $(BIN)/sqlfluff
+SQL := --disable-progress-bar dbt_project/models dbt_project/tests
+
 # Options for `iot up`, e.g. `make up ARGS="--for 180 --dagster-port 3001"`.
 ARGS ?=
 
@@ -35,20 +40,26 @@ test: lint ## Check style, types and layers, then run all tests
 	$(BIN)/pytest tests/product
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Check style, types and layers
+lint: $(VENV)/.dev ## Check style, types, layers and SQL
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(SQLFLUFF) lint $(SQL)
 
 .PHONY: fix
 fix: $(VENV)/.dev ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(SQLFLUFF) fix $(SQL)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure; prints one line a case
 	$(BIN)/python -m tests.bench
+
+.PHONY: docs
+docs: $(VENV)/.runtime ## Write the documents of all dbt models as one page, data/docs/dbt.html
+	$(BIN)/python -m iot_pipeline.stats.dbt_docs
 
 .PHONY: lock
 lock: $(VENV)/.uv ## Write the lock files again from pyproject.toml
@@ -59,7 +70,7 @@ lock: $(VENV)/.uv ## Write the lock files again from pyproject.toml
 
 .PHONY: clean
 clean: ## Remove the environment and caches; data stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .sqlfluff_cache
 	rm -rf dbt_project/target dbt_project/logs
 	find iot_pipeline sensors_sim tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,5 +1,5 @@
--- Identity: without a reset, the usage of a meter's day is its last reading less the last one of before, and the closing
--- register is a reading. A difference of registers is off by one rounding of the larger at most.
+-- Identity: without a reset, the usage of a meter's day is its last reading less the last one of before, and the
+-- closing register is a reading. A difference of registers is off by one rounding of the larger at most.
 {{ config(
     tags=['day'],
     meta={

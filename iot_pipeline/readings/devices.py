@@ -38,6 +38,7 @@ def device_frame(decoded: Decoded, decoder: MessageDecoder, host_id: str | None 
                 pl.lit(decoded.messages["received_at"]).gather(pl.max_horizontal("told_in", "state_in")),
             ),
             reading_count=pl.col("reading_count").fill_null(0),
+            reading_duplicates=pl.col("reading_duplicates").fill_null(0),
             state_since=pl.col("state_since").cast(DEVICE_SCHEMA["state_since"]),
         )
         .select(list(DEVICE_SCHEMA))
@@ -100,7 +101,14 @@ def _host(messages: pl.DataFrame, host_id: str | None) -> pl.DataFrame:
             if state.online and state.timestamp / 1000 <= received_at.timestamp() + CLOCKS_DIFFER_SECONDS:
                 announced[state.timestamp] = received_at
     newest = max(announced, default=0)
-    row = {"device_id": topic, "fleet": "", "attributes": "{}", "reading_count": 0, "state": HOST}
+    row = {
+        "device_id": topic,
+        "fleet": "",
+        "attributes": "{}",
+        "reading_count": 0,
+        "reading_duplicates": 0,
+        "state": HOST,
+    }
     rows = [{**row, "last_received_at": announced[newest], "state_since": EPOCH + newest * MS}] if announced else []
     return pl.DataFrame(rows, schema=DEVICE_SCHEMA)
 

@@ -75,7 +75,7 @@ class Decoded:
             yield self.readings_of(rows.slice(start, SLICE_ROWS))
 
     def heard(self) -> pl.DataFrame:
-        """By device of which a reading counts: times of the first and last, their number, the last message."""
+        """By device of which a reading counts: first and last time, number, told again, last message."""
         stored = self.rows.lazy().select("device_id", "event_us", "message").select(pl.all().gather(self.order))
         received = pl.lit(self.messages["received_at"])
         return (
@@ -87,8 +87,18 @@ class Decoded:
                 message=pl.col("message").max(),
             )
             .with_columns(last_received_at=received.gather(pl.col("message")))
+            .join(self._told(), on="device_id", how="left")
+            .with_columns(
+                reading_duplicates=pl.col("told").fill_null(pl.col("reading_count")) - pl.col("reading_count")
+            )
+            .drop("told")
             .collect()
         )
+
+    def _told(self) -> pl.LazyFrame:
+        """Readings by device, repetitions too; nothing where none was told again, which is nearly always."""
+        rows = self.rows.lazy() if self.rows.height > len(self.order) else self.rows.clear().lazy()
+        return rows.group_by("device_id").agg(told=pl.len().cast(pl.Int64))
 
 
 def decode_frame(landed: pl.DataFrame, decoder: MessageDecoder) -> Decoded:
@@ -105,14 +115,17 @@ def decode_frame(landed: pl.DataFrame, decoder: MessageDecoder) -> Decoded:
 
 def decode_rows(messages: pl.DataFrame, decoder: MessageDecoder, sink: Sink) -> pl.DataFrame:
     """All readings of messages in order of arrival (ROW_SCHEMA); everything else goes into `sink`."""
-    with _no_cycles():
+    with no_cycles():
         parts = [part for portion in _portions(messages) for part in _decode_portion(*portion, decoder, sink)]
     return pl.concat([_NO_ROWS, *parts])
 
 
 @contextlib.contextmanager
-def _no_cycles() -> Iterator[None]:
-    """Let the garbage collector rest: decoding makes millions of objects and no cycles, and it would look at each."""
+def no_cycles() -> Iterator[None]:
+    """Let the garbage collector rest: decoding makes millions of objects and no cycles, and it would look at each.
+
+    Whoever drops what was decoded before the end of the block is spared the look at what is left of it too.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -208,7 +221,27 @@ def quarantine_frame(decoded: Decoded, decoder: MessageDecoder) -> pl.DataFrame:
         mapping_version=pl.Series([mapping and mapping.version for mapping in mappings], dtype=pl.String),
         message_id="message_id",
         field=pl.Series([problem.field for problem in problems], dtype=pl.String),
+        device_id=_devices_of(messages["topic"], decoded, decoder),
     ).select(list(QUARANTINE_SCHEMA))
+
+
+def _devices_of(topics: pl.Series, decoded: Decoded, decoder: MessageDecoder) -> pl.Series:
+    """Whose messages of these topics are: as the mapping tells by the topic, else the only device heard on it."""
+    wanted = {topic: decoder.device_of(topic) for topic in topics.unique()}
+    unknown = pl.Series([topic for topic, device in wanted.items() if device is None], dtype=pl.String)
+    if len(unknown):
+        asked = (
+            decoded.messages.select("topic").with_row_index("message").filter(pl.col("topic").is_in(unknown.implode()))
+        )
+        heard = (
+            decoded.rows.select("message", "device_id")
+            .join(asked.cast({"message": decoded.rows.schema["message"]}), on="message")
+            .group_by("topic")
+            .agg(device_id=pl.col("device_id").first(), devices=pl.col("device_id").n_unique())
+            .filter(pl.col("devices") == 1)
+        )
+        wanted |= dict(heard.select("topic", "device_id").iter_rows())
+    return topics.replace_strict(list(wanted), list(wanted.values()), return_dtype=pl.String)
 
 
 def birth_frame(decoded: Decoded, is_birth: pl.Series) -> pl.DataFrame:

@@ -4,15 +4,18 @@ Quarantine is written by `build.py`, as part of building a landing minute; nothi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
 from iot_pipeline.clock import DAY, day_start
+from iot_pipeline.clock import MINUTE as ONE_MINUTE
 from iot_pipeline.landing.layout import minute_of
-from iot_pipeline.paths import DataPaths, day_folder
+from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.build import quarantine_tree
 from iot_pipeline.readings.schema import QUARANTINE_SCHEMA
 from iot_pipeline.trees import PARTITION_MINUTE, UTC_MICROSECONDS, MinuteTree
@@ -44,19 +47,22 @@ def chosen_rows(paths: DataPaths, chosen: Chosen, *, newest: int | None = None) 
     return rows.collect()
 
 
-def counts(paths: DataPaths, chosen: Chosen) -> pl.DataFrame:
-    """Rows and messages by reason, mapping and topic, with the first and the last landing minute; most first."""
-    by = ["reason", "mapping", "topic"]
+def counts(paths: DataPaths, chosen: Chosen, *, by: Sequence[str] = ("reason", "mapping", "topic")) -> pl.DataFrame:
+    """Rows and messages by reason, mapping and topic, with the first and the last landing minute; most first.
+
+    `unattributed` are the rows whose device is not known.
+    """
     return (
         _rows(paths, chosen)
         .group_by(by)
         .agg(
             rows=pl.len(),
             messages=pl.col("message_id").n_unique(),
+            unattributed=pl.col("device_id").is_null().sum(),
             first_minute=pl.col(MINUTE).min(),
             last_minute=pl.col(MINUTE).max(),
         )
-        .sort("rows", *by, descending=[True, False, False, False])
+        .sort("rows", *by, descending=[True, *(False for _ in by)])
         .collect()
     )
 
@@ -96,11 +102,14 @@ def _days(tree: MinuteTree, chosen: Chosen) -> Iterator[date]:
 
 
 def _day(tree: MinuteTree, day: date) -> Iterator[pl.LazyFrame]:
-    if sealed := tree.sealed.files(day):
-        yield pl.scan_parquet(sealed, hive_partitioning=False).rename({PARTITION_MINUTE: MINUTE}).select(list(_SCHEMA))
-        return
+    sealed = tree.sealed.files(day)
+    parts = [] if sealed else list(tree.open_parts(day_start(day), day_start(day) + DAY - ONE_MINUTE))
+    if together := [*sealed, *(path for part in parts if part.is_hour for path in part.files)]:
+        yield (
+            pl.scan_parquet(together, hive_partitioning=False).rename({PARTITION_MINUTE: MINUTE}).select(list(_SCHEMA))
+        )
     minutes: dict[str, datetime] = {}
-    for path in sorted(day_folder(tree.open, day).glob("hm=*/part.parquet")):
+    for path in (path for part in parts if not part.is_hour for path in part.files if path.exists()):
         minute = minute_of(path.parent)
         if minute is not None:
             minutes[str(path)] = minute
@@ -109,6 +118,20 @@ def _day(tree: MinuteTree, day: date) -> Iterator[pl.LazyFrame]:
 
 
 def _open_minutes(minutes: dict[str, datetime]) -> pl.LazyFrame:
-    rows = pl.scan_parquet(list(minutes), hive_partitioning=False, include_file_paths="path")
+    rows = _scan([Path(path) for path in minutes], paths_as="path")
     told = pl.col("path").replace_strict(list(minutes), list(minutes.values()), return_dtype=UTC_MICROSECONDS)
     return rows.with_columns(told.alias(MINUTE)).select(list(_SCHEMA))
+
+
+def _scan(
+    files: list[Path], further: Mapping[str, pl.DataType] = MappingProxyType({}), paths_as: str | None = None
+) -> pl.LazyFrame:
+    # Files of earlier releases may lack columns that were added since.
+    return pl.scan_parquet(
+        files,
+        hive_partitioning=False,
+        schema={**QUARANTINE_SCHEMA, **further},
+        missing_columns="insert",
+        extra_columns="ignore",
+        include_file_paths=paths_as,
+    )

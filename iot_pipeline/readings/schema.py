@@ -36,6 +36,7 @@ QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "mapping_version": pl.String(),
     "message_id": pl.String(),
     "field": pl.String(),  # null: the whole message
+    "device_id": pl.String(),  # null: the topic does not tell whose it is
 }
 PAYLOAD_KEPT = 4096
 
@@ -51,6 +52,7 @@ DEVICE_SCHEMA: dict[str, pl.DataType] = {
     # Host Application itself, named by its topic: its connection began at `state_since`.
     "state": pl.String(),
     "state_since": UTC_MICROSECONDS,
+    "reading_duplicates": pl.Int64(),  # readings told again within the landing minute
 }
 
 INTAKE_SCHEMA: dict[str, pl.DataType] = {

@@ -9,14 +9,16 @@ Each landing minute has its own file in every event minute that it has readings 
 again replaces its readings and nobody else's.
 """
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from itertools import groupby
 from pathlib import Path
 
 import polars as pl
 
 from iot_pipeline.clock import MINUTE, minutes_between
-from iot_pipeline.paths import DataPaths, day_folder, minute_folder
+from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
 from iot_pipeline.trees import SealedDays
 
@@ -54,8 +56,23 @@ def birth_file(paths: DataPaths, landing_minute: datetime) -> Path:
 
 def event_minute_files(paths: DataPaths, minutes: Iterable[datetime]) -> list[Path]:
     """Open files of event minutes, in order of event and landing minute."""
-    folders = (minute_folder(open_root(paths), minute) for minute in minutes)
-    return [path for folder in folders for path in sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}"))]
+    found: list[Path] = []
+    for day, of_day in groupby(minutes, key=datetime.date):
+        folder = day_folder(open_root(paths), day)
+        # Most minutes of a sealed day have no folder any more: one listing of the day tells it of all.
+        there = _names_in(folder)
+        names = (f"hm={minute:%H%M}" for minute in of_day) if there else ()
+        found += [
+            path for name in names if name in there for path in sorted((folder / name).glob(f"{_PREFIX}*{_SUFFIX}"))
+        ]
+    return found
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except FileNotFoundError:
+        return frozenset()
 
 
 def event_day_files(paths: DataPaths, day: date) -> list[Path]:

@@ -28,6 +28,7 @@ from iot_pipeline.stats.dbt_build import DbtOutcome, OnEvent, run_dbt
 from iot_pipeline.stats.followers import announce_followers
 from iot_pipeline.stats.inputs import DayInput, day_input_files, minute_input_files
 from iot_pipeline.stats.publish import PartitionRows, publish_days, publish_dim_device, publish_minutes
+from iot_pipeline.stats.published import front
 from iot_pipeline.stats.run_sources import Corrected, make_day_sources, make_minute_sources, reading_rows
 from iot_pipeline.stats.sealing import days_between
 from iot_pipeline.stats.session import engine
@@ -131,13 +132,15 @@ def build_days(
         raise ValueError(f"a window has 1 to {MOST_DAYS} days, not {first} to {last}")
     refuse_removed(settings.paths, Level.READINGS, first)
     started, as_of = time.perf_counter(), utc_now()
+    decoded = front(settings.paths)
+    seen_until = as_of if decoded is None else decoded + MINUTE
     partitions: dict[str, dict[str, int]] = {}
     readings = runs = 0
     changed: list[Corrected] = []
     inputs = {day: day_input_files(settings.paths, day) for day in days_between(first, last)}
     for days in _chunks(inputs):
         taken = [inputs[day] for day in days]
-        chunk = _Chunk(days, taken, as_of, f"{run_id}-{runs}", last)
+        chunk = _Chunk(days, taken, as_of, seen_until, f"{run_id}-{runs}", last)
         published, corrected = _build_chunk(settings, chunk, on_event)
         for model, rows in published.items():
             partitions.setdefault(model, {}).update(rows)
@@ -152,11 +155,21 @@ def build_days(
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Days of one dbt run: their inputs, when these were listed, the name of the run, and the last day of all runs."""
+    """Days of one dbt run.
+
+    Attributes:
+        days: in order.
+        inputs: of each day.
+        as_of: when the inputs were listed.
+        seen_until: until when what happened had been decoded then.
+        run_id: the name of the run.
+        last: the last day of all runs.
+    """
 
     days: Sequence[date]
     inputs: Sequence[DayInput]
     as_of: datetime
+    seen_until: datetime
     run_id: str
     last: date
 
@@ -175,6 +188,7 @@ def _build_chunk(
             select="+tag:day",
             first=day_start(days[0]),
             end=day_start(days[-1]) + DAY,
+            seen_until=chunk.seen_until,
             on_event=on_event,
         )
         _refuse_failures(outcome, f"days {day_key(days[0])} to {day_key(days[-1])}", folder)

@@ -110,6 +110,7 @@ def run_dbt(
     select: str,
     first: datetime,
     end: datetime,
+    seen_until: datetime | None = None,
     on_event: OnEvent | None = None,
     unit_tests: bool = False,
 ) -> DbtOutcome:
@@ -122,6 +123,8 @@ def run_dbt(
         select: dbt selection, e.g. `+tag:minute`.
         first: begin of the window (UTC).
         end: end of the window, not included (UTC).
+        seen_until: until when what happened has been decoded (UTC), so that the rest of a day is not missed yet; `end`
+            if None.
         on_event: called with each event of level info and above, in this or another thread.
         unit_tests: run dbt's unit tests too.
     """
@@ -144,10 +147,27 @@ def run_dbt(
     arguments = ["build", "--select", select, "--indirect-selection", "cautious"]
     arguments += [] if unit_tests else ["--exclude", "resource_type:unit_test"]
     variables = {"min_ts": first.isoformat(), "max_ts": end.isoformat()}
+    variables["seen_until"] = (seen_until or end).isoformat()
     arguments += ["--vars", json.dumps(variables), "--cache-selected-only", "--no-write-json", *QUIET]
     with _collecting_nothing():
         error = _invoke(arguments, database, database.parent, manifest=manifest, callbacks=[receive])
     return DbtOutcome(tuple(nodes), tuple(messages), error)
+
+
+def generate_catalog(database: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What dbt's documents are made of: the catalog of the relations in `database`, and the manifest.
+
+    Raises:
+        DbtProjectError: says what dbt found wrong.
+    """
+    folder = database.parent
+    error = _invoke(["docs", "generate", *QUIET], database, folder, manifest=None, callbacks=[])
+    if error is not None:
+        raise DbtProjectError(f"the models cannot be described: {error}; their documents are as they were before")
+    catalog, manifest = (
+        json.loads((folder / "target" / name).read_bytes()) for name in ("catalog.json", "manifest.json")
+    )
+    return catalog, manifest
 
 
 def load_manifest(path: Path) -> "Manifest":

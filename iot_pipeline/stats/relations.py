@@ -5,6 +5,8 @@ No SQL here (see `views.py`) and no writing (see `publish.py`). All instants are
     marts/<minute model>/{open,sealed}/...               a `MinuteTree` by event minute
     marts/<day model>/dt=YYYY-MM-DD/part-000.parquet     dt = first day of the hour's day, day, month, year
     marts/dim_device/part-000.parquet                    one file
+    anomaly_events/dt=YYYY-MM-DD/part-000.parquet        dt = the day on which they opened
+    anomaly_models/models.parquet                        one file
 """
 
 from collections.abc import Mapping
@@ -68,6 +70,25 @@ DIM_DEVICE_SCHEMA: Schema = {
     "state_told_at": UTC_MICROSECONDS,
     "host_connected_at": UTC_MICROSECONDS,
 }
+DEVICE_SLO_SCHEMA: Schema = {
+    "day": pl.Date(),
+    "device_id": pl.String(),
+    "fleet": pl.String(),
+    "readings": pl.Int64(),
+    "expected": pl.Int64(),  # of series with an interval of their own; null without any
+    "missing": pl.Int64(),
+    "completeness_percent": pl.Float64(),
+    "lateness_p95_seconds": pl.Float64(),
+    "gaps": pl.Int64(),
+    "longest_gap_seconds": pl.Float64(),
+    "duplicates": pl.Int64(),
+    "flat_line_minutes": pl.Int64(),
+    "quarantined": pl.Int64(),
+    "bad_percent": pl.Float64(),
+    "series": pl.Int64(),
+    "regular_series": pl.Int64(),
+    "constant_series": pl.Int64(),
+}
 FLAGS_SCHEMA: Schema = {
     "minute": UTC_MICROSECONDS,
     "event_ts": UTC_MICROSECONDS,
@@ -79,6 +100,49 @@ FLAGS_SCHEMA: Schema = {
     "expected_low": pl.Float64(),
     "expected_high": pl.Float64(),
     "reason": pl.String(),
+}
+
+
+EVENT_SCHEMA: Schema = {
+    "event_id": pl.String(),
+    "revision": pl.Int64(),  # 1 when it was first told, one more for each change that a later look made
+    "status": pl.String(),
+    "opened_at": UTC_MICROSECONDS,  # first flag
+    "last_flag_at": UTC_MICROSECONDS,
+    "closed_at": UTC_MICROSECONDS,  # end of the recovery window, or of the day; null while open
+    "device_id": pl.String(),
+    "metric": pl.String(),
+    "unit": pl.String(),
+    "type": pl.String(),
+    "severity": pl.String(),
+    "flags": pl.Int64(),
+    "score": pl.Float64(),  # the highest
+    "peak_at": UTC_MICROSECONDS,  # the reading with that score, and what follows is of it
+    "value": pl.Float64(),
+    "expected_low": pl.Float64(),
+    "expected_high": pl.Float64(),
+    "detector": pl.String(),
+    "detector_version": pl.String(),
+    "reason": pl.String(),
+    "sentence": pl.String(),
+    "continues": pl.Boolean(),  # the same thing was an event until midnight
+    "first_message_id": pl.String(),
+    "peak_message_id": pl.String(),
+}
+MODELS_SCHEMA: Schema = {
+    "day": pl.Date(),  # the first day that it may score
+    "version": pl.String(),
+    "promoted": pl.Boolean(),
+    "promoted_at": UTC_MICROSECONDS,
+    "learned_from": pl.Date(),
+    "learned_to": pl.Date(),
+    "minutes": pl.Int64(),
+    "left_out": pl.Int64(),
+    "series": pl.Int64(),
+    "ready": pl.Int64(),
+    "learning": pl.Int64(),
+    "classes": pl.Int64(),
+    "budget": pl.Float64(),
 }
 
 
@@ -119,6 +183,7 @@ DAY_MODELS: tuple[DayModel, ...] = (
     DayModel("device_day", "day", DEVICE_DAY_SCHEMA),
     DayModel("device_month", "month", DEVICE_MONTH_SCHEMA),
     DayModel("device_year", "year", DEVICE_YEAR_SCHEMA),
+    DayModel("device_slo", "day", DEVICE_SLO_SCHEMA, ("device_id",)),
     DayModel("meter_hour", "hour", fleet.METER_HOUR_SCHEMA, _METER),
     DayModel("meter_day", "day", fleet.METER_DAY_SCHEMA, _METER),
     DayModel("customer_usage_hour", "hour", fleet.CUSTOMER_USAGE_HOUR_SCHEMA, _CUSTOMER),
@@ -144,9 +209,24 @@ def dim_device_file(paths: DataPaths) -> Path:
     return paths.marts / "dim_device" / "part-000.parquet"
 
 
+def events_file(paths: DataPaths, day: date) -> Path:
+    """Where the anomaly events that opened on `day` (UTC) are; it exists once there were any."""
+    return day_folder(paths.events, day) / "part-000.parquet"
+
+
+def models_file(paths: DataPaths) -> Path:
+    """Where learned models are listed, one row a model."""
+    return paths.models / "models.parquet"
+
+
 def device_minute_tree(paths: DataPaths) -> MinuteTree:
     """Statistics by event minute."""
     return MinuteTree(paths.marts / "device_minute", DEVICE_MINUTE_SCHEMA)
+
+
+def flags_tree(paths: DataPaths) -> MinuteTree:
+    """The tree of flags, by event minute."""
+    return MinuteTree(paths.flags, FLAGS_SCHEMA)
 
 
 def minute_marts(paths: DataPaths) -> Mapping[str, MinuteTree]:
@@ -164,7 +244,7 @@ def minute_trees(paths: DataPaths) -> Mapping[str, MinuteTree]:
         "intake": MinuteTree(paths.intake, INTAKE_SCHEMA),
         "devices": MinuteTree(paths.devices, DEVICE_SCHEMA),
         **minute_marts(paths),
-        "anomaly_flags": MinuteTree(paths.flags, FLAGS_SCHEMA),
+        "anomaly_flags": flags_tree(paths),
     }
 
 
@@ -187,6 +267,9 @@ def prepare_relations(paths: DataPaths) -> None:
     write_seed(readings, day_folder(sealed_readings(paths).root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet")
     for model in DAY_MODELS:
         write_seed(pl.DataFrame(schema=model.schema), published_file(paths, model.name, SEED_DAY))
+    write_seed(pl.DataFrame(schema=EVENT_SCHEMA), events_file(paths, SEED_DAY))
+    if not models_file(paths).exists():
+        write_parquet(pl.DataFrame(schema=MODELS_SCHEMA), models_file(paths))
     _prepare_dim_device(dim_device_file(paths))
 
 

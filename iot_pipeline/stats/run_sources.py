@@ -16,7 +16,7 @@ from iot_pipeline.clock import DAY
 from iot_pipeline.paths import day_folder
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.correcting import CORRECTED_BY, current_readings
-from iot_pipeline.stats.inputs import SORTED_READINGS, DayInput, file_list
+from iot_pipeline.stats.inputs import SORTED_READINGS, DayInput, all_copies_sql, file_list, instant, readings_sql
 from iot_pipeline.stats.relations import (
     DAY_MODELS,
     DIM_DEVICE_SCHEMA,
@@ -28,8 +28,11 @@ from iot_pipeline.trees import MinuteTree, Schema
 
 # A meter that was silent for longer begins anew: what it used in between is not counted.
 OPENING_DAYS = 62
+# A device that was silent for longer is missed no more.
+SILENT_DAYS = 7
 
-_TYPES: Mapping[pl.DataType, str] = {
+_REPEATS = "device_id, reading_duplicates"
+SQL_TYPES: Mapping[pl.DataType, str] = {
     pl.String(): "varchar",
     pl.Int64(): "bigint",
     pl.Float64(): "double",
@@ -75,11 +78,16 @@ def make_day_sources(
     """`raw.readings` of `inputs`, and in `history` what `days` have to be combined with.
 
     That is the other days of their months, the other months of their years, what the days before them closed with,
-    their minutes and the devices as they are known; what devices told of themselves in the days is `raw.device_words`.
+    their minutes and the devices as they are known; what devices told of themselves in the days is `raw.device_words`,
+    what they told again `raw.device_repeats`, and what of theirs could not be read `raw.quarantine`.
     """
     _schemas(connection)
     corrected = _readings(connection, settings, inputs)
-    _device_words(connection, minute_trees(settings.paths)["devices"], days)
+    trees = minute_trees(settings.paths)
+    _device_words(connection, trees["devices"], days)
+    _device_repeats(connection, trees["devices"], days, inputs, dropped=bool(corrected.corrections))
+    unread = _landed(trees["quarantine"], days, "device_id, message_id")
+    connection.execute(f"create view raw.quarantine as select * from ({unread}) where device_id is not null")
     models = {model.name: model for model in DAY_MODELS}
     month_of, year_of = models["device_month"].partition, models["device_year"].partition
     built_days, built_months = set(days), {month_of(day) for day in days}
@@ -91,7 +99,12 @@ def make_day_sources(
         if year.replace(month=month) not in built_months
     ]
     days_before = [min(days) - index * DAY for index in range(OPENING_DAYS, 0, -1)]
-    published = (("device_day", other_days), ("device_month", other_months), ("meter_day", days_before))
+    published = (
+        ("device_day", other_days),
+        ("device_month", other_months),
+        ("meter_day", days_before),
+        ("device_slo", days_before[-SILENT_DAYS:]),
+    )
     for name, partitions in published:
         files = [published_file(settings.paths, name, partition) for partition in partitions]
         _view(connection, f"history.published_{name}", models[name].schema, files)
@@ -131,22 +144,58 @@ def _readings(connection: duckdb.DuckDBPyConnection, settings: Settings, inputs:
 
 def _device_words(connection: duckdb.DuckDBPyConnection, devices: MinuteTree, days: Sequence[date]) -> None:
     """`raw.device_words`: what devices told of themselves, by landing day; hours of repetition are one row."""
-    kinds = (("hm", _open(devices, days)), ("v", _sealed(devices, days)))
-    parts = [
-        f"select dt, device_id, fleet, attributes, last_received_at from read_parquet({file_list(files)}, "
-        f"hive_partitioning = true, hive_types = {{dt: date, {key}: varchar}}, union_by_name = true)"
-        for key, files in kinds
-        if files
-    ]
-    types = {"dt": "date", "last_received_at": "timestamptz"}
-    nothing = ", ".join(
-        f"cast(null as {types.get(name, 'varchar')}) as {name}"
-        for name in ("dt", "device_id", "fleet", "attributes", "last_received_at")
-    )
-    told = " union all ".join(parts) or f"select {nothing} where false"
+    told = _landed(devices, days, "device_id, fleet, attributes, last_received_at")
     connection.execute(
-        "create view raw.device_words as select dt as day, device_id, fleet, attributes, "
+        "create view raw.device_words as select day, device_id, fleet, attributes, "
         f"max(last_received_at) as told_at from ({told}) group by all"
+    )
+
+
+def _device_repeats(
+    connection: duckdb.DuckDBPyConnection,
+    devices: MinuteTree,
+    days: Sequence[date],
+    inputs: Iterable[DayInput],
+    *,
+    dropped: bool,
+) -> None:
+    """`raw.device_repeats`: readings that were told again, by device.
+
+    Within a landing minute they were counted when it was decoded, and count for its day; across landing minutes they
+    count for the day that they happened on. `dropped` says that `raw.readings` may lack some that were told.
+    """
+    parts = [f"select day, device_id, reading_duplicates as repeats from ({_landed(devices, days, _REPEATS)})"]
+    parts += [copies for found in inputs if (copies := _copies_sql(found, dropped=dropped))]
+    connection.execute(
+        "create table raw.device_repeats as select day, device_id, cast(sum(repeats) as bigint) as repeats "
+        f"from ({' union all '.join(parts)}) where repeats > 0 group by all"
+    )
+
+
+def _copies_sql(found: DayInput, *, dropped: bool) -> str | None:
+    """Copies of the readings of a day that came in later landing minutes, by device; None when there are none."""
+    day = f"date '{found.start.date()}' as day"
+    inside = f"event_ts >= {instant(found.start)} and event_ts < {instant(found.end)}"
+    if found.settled and not found.copies:
+        return None
+    if found.settled:
+        copies = f"read_parquet({file_list(found.copies)}, hive_partitioning = false) where {inside}"
+        return f"select {day}, device_id, count(*) as repeats from {copies} group by device_id"
+    kept = f"({readings_sql([found])})" if dropped else f"raw.readings where {inside}"
+    return f"""
+        select {day}, device_id, told - kept as repeats
+        from (select device_id, count(*) as told from ({all_copies_sql(found)}) group by device_id)
+        inner join (select device_id, count(*) as kept from {kept} group by device_id) using (device_id)"""
+
+
+def _landed(tree: MinuteTree, days: Sequence[date], columns: str) -> str:
+    """A query for `columns` of what `tree` has of landing days, with the `day`."""
+    tree.prepare()  # its files of earlier releases may lack columns, the seeds have all
+    kinds = (("hm", tree.open_seed, _open(tree, days)), ("v", tree.sealed_seed, _sealed(tree, days)))
+    return " union all ".join(
+        f"select dt as day, {columns} from read_parquet({file_list([seed, *files])}, "
+        f"hive_partitioning = true, hive_types = {{dt: date, {key}: varchar}}, union_by_name = true)"
+        for key, seed, files in kinds
     )
 
 
@@ -163,7 +212,7 @@ def _sealed(tree: MinuteTree, days: Iterable[date]) -> list[Path]:
 def rows_of(schema: Schema, files: Iterable[Path]) -> str:
     """A query for the rows of those of `files` that exist; without any it has the columns of `schema` and no rows."""
     present = [path for path in files if path.exists()]
-    columns = ", ".join(f"cast(null as {_TYPES[dtype]}) as {column}" for column, dtype in schema.items())
+    columns = ", ".join(f"cast(null as {SQL_TYPES[dtype]}) as {column}" for column, dtype in schema.items())
     if not present:
         return f"select {columns} where false"
     return f"select {', '.join(schema)} from read_parquet({file_list(present)}, hive_partitioning = false)"

@@ -19,14 +19,17 @@ from iot_pipeline.stats.inputs import FIRST_COPY, quoted
 from iot_pipeline.stats.relations import (
     DAY_MODELS,
     DIM_DEVICE_SCHEMA,
+    EVENT_SCHEMA,
+    MODELS_SCHEMA,
     dim_device_file,
     minute_trees,
+    models_file,
     sealed_readings,
 )
 
 # Trees that got columns since their first release: files of before lack them.
-GROWN = frozenset({"devices"})
-WITHOUT_DT = ("dim_device", "corrections")
+GROWN = frozenset({"devices", "quarantine"})
+WITHOUT_DT = ("dim_device", "corrections", "anomaly_models")
 DT_COLUMN = "Day (UTC) of the partition. Put it into WHERE: files of other days are then not opened."
 
 
@@ -49,6 +52,15 @@ def view_queries(paths: DataPaths) -> Mapping[str, str]:
             f"select {_columns(model.schema)}, dt "
             f"from read_parquet({pattern}, hive_partitioning = true, hive_types = {{dt: date}})"
         )
+    events = quoted(f"{paths.events}/dt=*/part-000.parquet")
+    queries["anomaly_events"] = (
+        f"select {_columns(EVENT_SCHEMA)}, dt "
+        f"from read_parquet({events}, hive_partitioning = true, hive_types = {{dt: date}}, union_by_name = true)"
+    )
+    queries["anomaly_models"] = (
+        f"select {_columns(MODELS_SCHEMA)} "
+        f"from read_parquet({quoted(str(models_file(paths)))}, hive_partitioning = false)"
+    )
     queries["dim_device"] = (
         f"select {_columns(DIM_DEVICE_SCHEMA)} "
         f"from read_parquet({quoted(str(dim_device_file(paths)))}, hive_partitioning = false)"

@@ -72,7 +72,7 @@ def test_a_minute_is_decoded_filed_and_accounted_for(settings: Settings) -> None
     devices = device_tree(settings.paths).read(minute, minute)
     assert dict(devices.schema) == DEVICE_SCHEMA
     assert devices.rows() == [
-        ("st-1", "weather", '{"latitude":47.5}', EVENT - timedelta(seconds=1), EVENT, NOW, 2, None, None)
+        ("st-1", "weather", '{"latitude":47.5}', EVENT - timedelta(seconds=1), EVENT, NOW, 2, None, None, 1)
     ]
     account = intake_tree(settings.paths).read(minute, minute)
     assert dict(account.schema) == INTAKE_SCHEMA
@@ -213,3 +213,10 @@ def test_bad_inputs_are_counted_and_crash_nothing(settings: Settings) -> None:
     assert intake.messages == intake.decoded + intake.duplicates + intake.no_reading + intake.quarantined
     assert quarantine_tree(settings.paths).read(*minutes, *minutes)["payload"].bin.size().max() <= 4096  # type: ignore[operator]
     assert not list(minute_folder(settings.paths.landing, EVENT).glob("*.tmp"))
+
+
+def test_devices_tell_how_many_of_their_readings_came_again(settings: Settings) -> None:
+    (minute,) = land(settings, [weather(20.5), weather(20.5), weather(20.5), weather(3.0, device="st-2")])
+    build_minutes(settings, BUILT_IN, [minute])
+    told = device_tree(settings.paths).read(minute, minute).select("device_id", "reading_count", "reading_duplicates")
+    assert told.rows() == [("st-1", 1, 2), ("st-2", 1, 0)]

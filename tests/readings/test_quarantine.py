@@ -7,6 +7,7 @@ import pytest
 
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.readings.build import build_minutes, quarantine_tree
+from iot_pipeline.readings.language.mapping import MappingSet
 from iot_pipeline.readings.quarantine import MINUTE as LANDING_MINUTE
 from iot_pipeline.readings.quarantine import Chosen, chosen_minutes, chosen_rows, counts
 from iot_pipeline.readings.store import read_event_minutes
@@ -49,9 +50,9 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 def test_counts_by_reason_mapping_and_topic(settings: Settings) -> None:
     assert counts(settings.paths, Chosen()).drop("first_minute", "last_minute").rows() == [
-        ("bad_value", "acme", "acme/a", 2, 2),
-        ("bad_json", "acme", "acme/b", 1, 1),
-        ("no_mapping", None, "other/(x)", 1, 1),
+        ("bad_value", "acme", "acme/a", 2, 2, 0),
+        ("bad_json", "acme", "acme/b", 1, 1, 0),
+        ("no_mapping", None, "other/(x)", 1, 1, 1),
     ]
 
 
@@ -88,3 +89,33 @@ def test_after_a_fix_the_chosen_minutes_move_out_what_can_be_read(settings: Sett
 
 def test_nothing_was_ever_quarantined(tmp_path: Path) -> None:
     assert counts(settings_in(tmp_path).paths, Chosen()).is_empty()
+
+
+def test_the_device_is_told_by_the_topic_or_by_what_else_came_on_it(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    by_payload = (
+        MAPPING.replace("acme", "plant").replace('"{device}"', '"{id}"').replace("plant/{device}", "plant/{line}")
+    )
+    land(
+        settings,
+        [
+            sent(0, "acme/a", "{"),
+            sent(0, "plant/one", '{"id":"p","v":1,"ts":1795341600}'),
+            sent(0, "plant/one", "{"),
+            sent(0, "plant/many", '{"id":"p","v":1,"ts":1795341600}'),
+            sent(0, "plant/many", '{"id":"q","v":1,"ts":1795341600}'),
+            sent(0, "plant/many", "{"),
+            sent(0, "plant/none", "{"),
+            sent(0, "other", "{"),
+        ],
+    )
+    mappings = MappingSet((*mappings_of(MAPPING), *mappings_of(by_payload)))
+    build_minutes(settings, mappings, [FIRST])
+    found = chosen_rows(settings.paths, Chosen()).select("topic", "device_id").rows()
+    assert sorted(found) == [
+        ("acme/a", "a"),
+        ("other", None),
+        ("plant/many", None),
+        ("plant/none", None),
+        ("plant/one", "p"),
+    ]

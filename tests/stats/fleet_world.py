@@ -18,7 +18,7 @@ def tell(settings: Settings, at: datetime, fleet: str, devices: Mapping[str, Att
     """File what `devices` told of themselves in the landing minute of `at`, replacing what it held."""
     minute = floor_minute(at)
     rows = [
-        (device, fleet, json.dumps(dict(sorted(told.items()))), minute, minute, minute, 1, None, None)
+        (device, fleet, json.dumps(dict(sorted(told.items()))), minute, minute, minute, 1, None, None, 0)
         for device, told in devices.items()
     ]
     minute_trees(settings.paths)["devices"].write(minute, pl.DataFrame(rows, schema=DEVICE_SCHEMA, orient="row"))

@@ -28,7 +28,7 @@ def test_unit_tests_of_the_models_pass(settings: Settings, tmp_path: Path, kind:
     unit_tests = [node for node in outcome.nodes if node.unique_id.startswith("unit_test.")]
     assert not outcome.failures, outcome.messages
     assert outcome.error is None
-    assert len(unit_tests) == {"minute": 4, "day": 17}[kind]
+    assert len(unit_tests) == {"minute": 4, "day": 21}[kind]
 
 
 def test_the_project_is_parsed_once_and_nothing_is_written_into_it(settings: Settings) -> None:

@@ -138,7 +138,7 @@ def test_a_minute_that_lost_its_readings_becomes_empty(settings: Settings) -> No
 
 def sighting(minute: datetime, state: str | None = None, **attributes: str) -> pl.DataFrame:
     told = json.dumps(attributes, sort_keys=True)
-    values = ("a", "f", told, minute, minute, minute + timedelta(seconds=20), 1, state, state and minute)
+    values = ("a", "f", told, minute, minute, minute + timedelta(seconds=20), 1, state, state and minute, 0)
     return pl.DataFrame([values], schema=DEVICE_SCHEMA, orient="row")
 
 

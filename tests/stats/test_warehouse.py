@@ -39,7 +39,9 @@ VIEWS = {
     "devices",
     "device_minute",
     "state_minute",
+    "anomaly_events",
     "anomaly_flags",
+    "anomaly_models",
     "dim_device",
     *(model.name for model in DAY_MODELS),
 }

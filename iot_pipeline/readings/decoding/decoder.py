@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from iot_pipeline.readings.decoding.binding import Limits
+from iot_pipeline.readings.decoding.binding import LONGEST_NAME, Limits
 from iot_pipeline.readings.decoding.births import BirthBook
 from iot_pipeline.readings.decoding.bulk import Constants, Group, Plan, plan_of
+from iot_pipeline.readings.decoding.naming import bind_name
 from iot_pipeline.readings.decoding.records import Decode, RecordDecoder
 from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.decoding.sparkplug import SparkplugDecoder
@@ -74,6 +75,15 @@ class MessageDecoder:
     def mapping_of(self, topic: str) -> LoadedMapping | None:
         """The mapping that takes `topic`, or None."""
         return self._bind(topic).mapping
+
+    def device_of(self, topic: str) -> str | None:
+        """The device whose messages come on `topic`, where the mapping names devices by topics alone; else None."""
+        bound = self._bind(topic)
+        if bound.mapping is None or bound.mapping.mapping.parts:
+            return None
+        mapping = bound.mapping.mapping
+        name = bind_name(mapping.device_id, mapping.device_name, bound.captures)
+        return name if isinstance(name, str) and len(name) <= LONGEST_NAME else None
 
     def decode_all(self, messages: Iterable[tuple[str, bytes, int]], sink: Sink) -> None:
         """Decode (topic, payload, received µs since 1970 UTC) one after the other into `sink`."""

@@ -82,7 +82,8 @@ newest_states as (
 host as (
     select max(connected_at) as connected_at
     from (
-        select state_since as connected_at from {{ ref('stg_devices') }} where state = 'host'
+        select state_since as connected_at from {{ ref('stg_devices') }}
+        where state = 'host'
         union all
         select host_connected_at as connected_at from published
     ) as connections

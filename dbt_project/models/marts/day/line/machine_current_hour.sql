@@ -64,11 +64,11 @@ pieces as (
 integrals as (
     select
         hour,
-        device_id,
         {% for phase in phases -%}
         sum(case when metric = 'current_{{ phase }}' then mean_current * seconds end) / 3600 as charge_{{ phase }}_ah,
-        sum(case when metric = 'current_{{ phase }}' then seconds end) as covered_{{ phase }}_seconds{{ ',' if not loop.last }}
-        {% endfor %}
+        sum(case when metric = 'current_{{ phase }}' then seconds end) as covered_{{ phase }}_seconds,
+        {% endfor -%}
+        device_id
     from pieces
     group by hour, device_id
 ),
@@ -76,10 +76,10 @@ integrals as (
 instants as (
     select
         device_id,
-        event_ts,
         {% for phase in phases -%}
-        max(case when metric = 'current_{{ phase }}' then reading end) as {{ phase }}{{ ',' if not loop.last }}
-        {% endfor %}
+        max(case when metric = 'current_{{ phase }}' then reading end) as {{ phase }},
+        {% endfor -%}
+        event_ts
     from phase_readings
     group by device_id, event_ts
 ),

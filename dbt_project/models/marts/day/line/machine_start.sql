@@ -7,10 +7,10 @@
 with phase_readings as (
     select
         device_id,
-        event_ts,
         {% for phase in ['l1', 'l2', 'l3'] -%}
-        max(case when metric = 'current_{{ phase }}' then reading end) as {{ phase }}{{ ',' if not loop.last }}
-        {% endfor %}
+        max(case when metric = 'current_{{ phase }}' then reading end) as {{ phase }},
+        {% endfor -%}
+        event_ts
     from {{ ref('stg_readings') }}
     where
         {{ in_window() }} and {{ is_number() }}

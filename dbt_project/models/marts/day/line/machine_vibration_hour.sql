@@ -43,10 +43,16 @@ statistics as (
         {{ exact_quantile('velocities.reading', 0.95) }} as p95_mm_s,
         cast(sum(case when velocities.reading < zones.zone_b_from then 1 else 0 end) as bigint) as readings_zone_a,
         cast(sum(
-            case when velocities.reading >= zones.zone_b_from and velocities.reading < zones.zone_c_from then 1 else 0 end
+            case
+                when velocities.reading >= zones.zone_b_from and velocities.reading < zones.zone_c_from then 1
+                else 0
+            end
         ) as bigint) as readings_zone_b,
         cast(sum(
-            case when velocities.reading >= zones.zone_c_from and velocities.reading < zones.zone_d_from then 1 else 0 end
+            case
+                when velocities.reading >= zones.zone_c_from and velocities.reading < zones.zone_d_from then 1
+                else 0
+            end
         ) as bigint) as readings_zone_c,
         cast(sum(case when velocities.reading >= zones.zone_d_from then 1 else 0 end) as bigint) as readings_zone_d,
         max(zones.zone_b_from) as zone_b_from,

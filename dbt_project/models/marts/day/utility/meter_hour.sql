@@ -39,13 +39,13 @@ days_of_devices as (
 meters as (
     select
         days_of_devices.day,
-        days_of_devices.device_id,
         {% for attribute in ['customer', 'kind', 'utility', 'region'] -%}
         coalesce(
             {{ json_text('told_that_day.attributes', attribute) }},
             {{ json_text('known_devices.attributes', attribute) }}
-        ) as {{ attribute }}{{ ',' if not loop.last }}
-        {% endfor %}
+        ) as {{ attribute }},
+        {% endfor -%}
+        days_of_devices.device_id
     from days_of_devices
     left join told_that_day
         on days_of_devices.day = told_that_day.day and days_of_devices.device_id = told_that_day.device_id
