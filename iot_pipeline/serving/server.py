@@ -1,4 +1,4 @@
-"""`iot serve`: the live layer and the API in one process on one port, until told to stop.
+"""`iot serve`: the live layer, the API and the pages in one process on one port, until told to stop.
 
 What they answer is theirs; here they are put together, started in order and stopped within seconds.
 """
@@ -11,11 +11,12 @@ import threading
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 
 from iot_pipeline.errors import ConfigurationError, IotError
 from iot_pipeline.live.layer import LiveLayer
-from iot_pipeline.serving.api.application import PREFIX, create_app
+from iot_pipeline.serving.api.answering import Sources
+from iot_pipeline.serving.api.application import create_app
+from iot_pipeline.serving.dbt_docs import dbt_docs_routes
 from iot_pipeline.serving.live_view import LiveView
 from iot_pipeline.settings import Settings, load_settings
 
@@ -28,14 +29,15 @@ MOST_CONNECTIONS = 1_000
 
 
 def make_web(settings: Settings, live: LiveView) -> FastAPI:
-    """All that is served as one application."""
+    """All that is served as one application: the API, and the pages behind its routes and its gate."""
+    # NiceGUI takes a second to import: whoever asks for a port or an address only does not wait for it.
+    from iot_pipeline.serving.pages import mount_pages  # noqa: PLC0415
+    from iot_pipeline.serving.pages.shell import PageContext  # noqa: PLC0415
+
     web = create_app(settings, live)
-
-    @web.get("/", include_in_schema=False)
-    async def start() -> RedirectResponse:
-        """Whoever types only the address is led to what there is."""
-        return RedirectResponse(f"{PREFIX}/docs")
-
+    web.include_router(dbt_docs_routes(settings.paths))
+    sources: Sources = web.state.sources
+    mount_pages(web, PageContext(settings=settings, paths=settings.paths, live=live, workers=sources.workers))
     return web
 
 

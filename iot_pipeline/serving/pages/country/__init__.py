@@ -1,0 +1,1 @@
+"""Usage of the country by region."""

@@ -1,0 +1,1 @@
+"""What one home or business uses."""

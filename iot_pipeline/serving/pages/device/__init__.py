@@ -1,0 +1,1 @@
+"""One device: now, before, and why it was flagged."""

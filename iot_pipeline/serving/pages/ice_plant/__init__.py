@@ -1,0 +1,1 @@
+"""The refrigeration circuit with its values, and the measures by period."""

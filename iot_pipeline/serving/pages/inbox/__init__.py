@@ -1,0 +1,1 @@
+"""Anomalies to be looked at, labelled and put away."""

@@ -1,0 +1,1 @@
+"""An industrial line: states, currents, starts, vibration, valves."""

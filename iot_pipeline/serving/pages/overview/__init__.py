@@ -1,0 +1,1 @@
+"""All fleets and the pipeline at a glance."""

@@ -1,0 +1,1 @@
+"""What came, what was expected, and what could not be read."""

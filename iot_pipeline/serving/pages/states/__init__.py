@@ -1,0 +1,1 @@
+"""Temperatures of the US states: the older order, and a map of tiles."""

@@ -1,0 +1,1 @@
+"""Weather stations on a map, their hours and their anomalies."""
