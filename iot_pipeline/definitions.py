@@ -7,14 +7,18 @@ import warnings
 
 import dagster as dg
 
-from iot_pipeline.anomalies.assets import FLAGS, flags_assets
+from iot_pipeline.anomalies.assets import EVENTS, FLAGS, events_assets, flags_assets
 from iot_pipeline.anomalies.detectors import longest_lookback
+from iot_pipeline.anomalies.evaluation.assets import evaluation_assets
+from iot_pipeline.anomalies.models.assets import model_assets
+from iot_pipeline.anomalies.sensors import notices_sensor
 from iot_pipeline.landing.assets import landing_assets
 from iot_pipeline.landing.checks import landing_checks
 from iot_pipeline.landing.sensors import landed_minutes_sensor
 from iot_pipeline.operations.jobs import (
     ASSET_JOBS,
     day_chain,
+    evaluation,
     housekeeping_job,
     late_flags,
     late_minutes,
@@ -23,6 +27,7 @@ from iot_pipeline.operations.jobs import (
 )
 from iot_pipeline.operations.schedules import (
     day_schedule,
+    evaluation_schedule,
     housekeeping_schedule,
     old_landing_schedule,
     repair_days_schedule,
@@ -35,7 +40,7 @@ from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS, day_assets, min
 from iot_pipeline.stats.checks import data_time_checks
 from iot_pipeline.stats.sensors import health_sensor, late_days_sensor, late_minutes_sensor
 
-MINUTE_CHAIN = [READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS]
+MINUTE_CHAIN = [READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS, EVENTS]
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -45,13 +50,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         readings_assets(settings),  # landing minute -> readings, quarantine
         minute_assets(settings),  # event minute -> statistics
         flags_assets(settings),  # event minute -> anomaly flags
+        events_assets(settings),  # flags -> events
+        evaluation_assets(settings),  # how right the flags are
         sealed_assets(settings),  # day -> readings in one sorted file
         day_assets(settings),  # day -> hours, days, months, years
+        model_assets(settings),  # earlier days -> what is usual, for the flags of the day and later
     ]
     sensors = [
         landed_minutes_sensor(settings, minute_chain),
         late_minutes_sensor(settings, statistics=late_minutes, flags=late_flags, lookback=longest_lookback()),
         late_days_sensor(settings, day_chain),
+        notices_sensor(settings),
         health_sensor(settings),
         abandoned_runs_sensor(settings),
     ]
@@ -62,6 +71,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         repair_days_schedule(settings, job=day_chain, assets=DAY_ASSETS),
         old_landing_schedule(settings, old_landing),
         housekeeping_schedule(housekeeping),
+        evaluation_schedule(evaluation),
     ]
     return dg.Definitions(
         assets=dg.with_source_code_references(assets),

@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     """Replace `path` by `frame` as zstd Parquet, durably. Raises StorageUnavailable."""
-    with _replacing_by_polars(path) as temporary:
+    with replacing_by_polars(path) as temporary:
         frame.write_parquet(temporary, compression="zstd", compression_level=1)
 
 
@@ -68,12 +68,13 @@ def write_parquet_slices(slices: Iterator[pl.DataFrame], schema: Mapping[str, pl
         return slices
 
     rows = register_io_source(next_slices, schema=pl.Schema(schema))
-    with _replacing_by_polars(path) as temporary:
+    with replacing_by_polars(path) as temporary:
         rows.sink_parquet(temporary, compression="zstd", compression_level=1, maintain_order=True)
 
 
 @contextlib.contextmanager
-def _replacing_by_polars(path: Path) -> Iterator[Path]:
+def replacing_by_polars(path: Path) -> Iterator[Path]:
+    """`replacing` for a file that Polars writes: a full disk is told as StorageUnavailable here too."""
     with replacing(path) as temporary:
         try:
             yield temporary

@@ -59,6 +59,21 @@ class DataPaths:
         return self.root / "anomaly_flags"
 
     @property
+    def events(self) -> Path:
+        """Anomaly events, one file a UTC day."""
+        return self.root / "anomaly_events"
+
+    @property
+    def models(self) -> Path:
+        """Learned models by day, and the journal of those that were promoted."""
+        return self.root / "anomaly_models"
+
+    @property
+    def notifications(self) -> Path:
+        """Which events were told to people, JSON lines by day: nothing else knows it."""
+        return self.root / "notifications"
+
+    @property
     def corrections(self) -> Path:
         """What people corrected, one file a correction: nothing else knows it."""
         return self.root / "corrections"
@@ -74,9 +89,19 @@ class DataPaths:
         return self.root / "retained.json"
 
     @property
+    def evaluation(self) -> Path:
+        """How right flags and detectors were when last measured."""
+        return self.root / "anomaly_evaluation"
+
+    @property
     def labels(self) -> Path:
         """Truth labels that the simulators write beside what they inject."""
         return self.root / "labels"
+
+    @property
+    def dbt_docs(self) -> Path:
+        """The documents of the models as one page."""
+        return self.root / "docs" / "dbt.html"
 
     @property
     def warehouse(self) -> Path:

@@ -48,6 +48,14 @@ def _named_keys(keys: SecretStr | None) -> SecretStr | None:
     return keys
 
 
+def _web_address(address: SecretStr | None) -> SecretStr | None:
+    if address is not None:
+        parts = urlsplit(address.get_secret_value())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("expected http://… or https://…")
+    return address
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -137,21 +145,39 @@ class Settings(BaseSettings):
         ge=64,
         description="Most memory (MB) for the windows and readings of the live layer, which drops old series.",
     )
-    web_port: int = Field(8080, ge=1, le=65535, description="Port of the API.")
+    web_port: int = Field(8080, ge=1, le=65535, description="Port of the pages and the API.")
     web_host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address that the API listens on; other than loopback only with IOT_API_KEYS.",
+        description="Address that pages and API listen on; other than loopback only with IOT_API_KEYS.",
     )
     api_keys: Annotated[SecretStr | None, AfterValidator(_named_keys)] = Field(
         None,
-        description="Keys that the API asks for, `name:key,name:key`; environment only. Default: none is asked for.",
+        description="Keys that pages and API ask for, `name:key,name:key`; environment only. Default: none is asked.",
     )
     api_labellers: tuple[str, ...] = Field(
         (), description="Names of the keys that may also give feedback on flags (JSON list); all others only read."
     )
     api_rate: float = Field(
         100.0, gt=0, description="Requests a second that the API takes from one client, in bursts of twice as many."
+    )
+
+    notify_severity: Literal["notice", "warning", "critical"] = Field(
+        "warning", description="Least severity of anomaly events that people are told of: notice, warning or critical."
+    )
+    notify_per_hour: int = Field(
+        20, ge=1, description="Most events an hour that people are told of one by one over each channel."
+    )
+    notify_webhook: Annotated[SecretStr | None, AfterValidator(_web_address)] = Field(
+        None, description="Address (http or https) that new anomaly events are posted to as JSON; environment only."
+    )
+    notify_topic: str | None = Field(
+        None,
+        pattern=r"^[^+#$\x00][^+#\x00]*$",
+        description="MQTT topic that new anomaly events are published on; the collector leaves it out.",
+    )
+    labelled_sets: AbsolutePath | None = Field(
+        None, description="Folder with labelled sets that the evaluation measures detectors on; none are shipped."
     )
 
     @model_validator(mode="after")

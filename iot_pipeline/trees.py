@@ -4,6 +4,7 @@ What the columns mean belongs to the stage that owns the tree; SQL views over tr
 `stats/warehouse.py`, and the sealing of readings, which need deduplication, in `stats/sealing.py`.
 
     <root>/open/dt=YYYY-MM-DD/hm=HHMM/part.parquet          a minute, while its day is open
+    <root>/open/dt=YYYY-MM-DD/hours/HH-<digest>.parquet     its closed hours once more: see `hour_files.py`
     <root>/sealed/dt=YYYY-MM-DD/v=<version>/part-000.parquet    all minutes of a closed day
     <root>/{open,sealed}/dt=1970-01-01/...                  no rows: a glob never finds nothing
 
@@ -30,6 +31,7 @@ from filelock import FileLock
 from iot_pipeline.clock import day_key, minutes_between, parse_day, utc_now
 from iot_pipeline.errors import StorageUnavailable
 from iot_pipeline.files import fsync_folder, write_parquet
+from iot_pipeline.hour_files import OpenPart, copy_closed_hours, open_parts
 from iot_pipeline.paths import day_folder, minute_folder
 
 Schema = Mapping[str, pl.DataType]
@@ -165,15 +167,25 @@ class MinuteTree:
         """Days with open minutes, oldest first; of a sealed day they wait for deletion."""
         return _days_below(self.open)
 
+    @property
+    def open_seed(self) -> Path:
+        """A file of the open part without rows, with all columns; `prepare` writes it."""
+        return minute_folder(self.open, datetime(1970, 1, 1, tzinfo=UTC)) / "_schema.parquet"
+
+    @property
+    def sealed_seed(self) -> Path:
+        """The same for the sealed part."""
+        return day_folder(self.sealed.root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet"
+
     def empty(self) -> pl.DataFrame:
         """No rows, all columns."""
         return pl.DataFrame(schema=self.schema)
 
     def prepare(self) -> None:
         """Write the seed files that keep globs from finding nothing. Idempotent."""
-        write_seed(self.empty(), minute_folder(self.open, datetime(1970, 1, 1, tzinfo=UTC)) / "_schema.parquet")
+        write_seed(self.empty(), self.open_seed)
         seed = self.empty().with_columns(pl.lit(None, UTC_MICROSECONDS).alias(PARTITION_MINUTE))
-        write_seed(seed, day_folder(self.sealed.root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet")
+        write_seed(seed, self.sealed_seed)
 
     def write(self, minute: datetime, frame: pl.DataFrame) -> None:
         """Replace the rows of `minute`, in a sealed day by a new version. Raises StorageUnavailable."""
@@ -195,18 +207,25 @@ class MinuteTree:
                     late.setdefault(minute.date(), {})[minute] = rows
             for day, minutes in late.items():
                 self._rewrite(day, minutes)
+            copy_closed_hours(self.open, (one for one in frames if one.date() not in late), self._write_minutes)
 
     def read(self, first: datetime, last: datetime) -> pl.DataFrame:
         """All rows of the minutes `first` to `last`, both included, in order; missing minutes have none."""
         parts = [self.empty()]
         for day, minutes in _by_day(minutes_between(first, last)).items():
             if sealed := self.sealed.files(day):
-                rows = self._scan_sealed(sealed)
-                inside = pl.col(PARTITION_MINUTE).is_between(minutes[0], minutes[-1])
-                parts.append(rows.filter(inside).select(list(self.schema)).collect())
-            else:
-                parts.append(self.read_files(self.file(minute) for minute in minutes))
+                parts.append(self._read_minutes(sealed, minutes[0], minutes[-1]))
+                continue
+            for part in open_parts(self.open, minutes[0], minutes[-1]):
+                if part.is_hour:
+                    parts.append(self._read_minutes(part.files, part.first, part.last))
+                else:
+                    parts.append(self.read_files(part.files))
         return pl.concat(parts)
+
+    def open_parts(self, first: datetime, last: datetime) -> Iterator[OpenPart]:
+        """Files that hold the open minutes `first` to `last`, both included, each row once; see `hour_files.py`."""
+        return open_parts(self.open, first, last)
 
     def read_files(self, files: Iterable[Path]) -> pl.DataFrame:
         """All rows of `files`, in order; a file that does not exist has none."""
@@ -230,12 +249,7 @@ class MinuteTree:
             if not files:
                 return None
             with self.sealed.publishing(day) as building:
-                rows = self._scan(files, paths_as="path")
-                when = pl.concat_str([pl.col("path").str.extract(_PATH_MINUTE, group) for group in (1, 2)])
-                minute = when.str.to_datetime("%Y-%m-%d%H%M", time_unit="us", time_zone="UTC")
-                rows.select(*self.schema, minute.alias(PARTITION_MINUTE)).sink_parquet(
-                    building / "part-000.parquet", compression="zstd", compression_level=1
-                )
+                self._write_minutes(files, building / "part-000.parquet")
             return self.sealed.current(day)
 
     def superseded(self, now: datetime, grace: timedelta) -> list[Path]:
@@ -255,6 +269,19 @@ class MinuteTree:
             for folder in folders:
                 shutil.rmtree(folder)
             return folders
+
+    def _write_minutes(self, files: Sequence[Path], target: Path) -> None:
+        """The rows of minute files as one file, in order, each with its minute."""
+        rows = self._scan(files, paths_as="path")
+        when = pl.concat_str([pl.col("path").str.extract(_PATH_MINUTE, group) for group in (1, 2)])
+        minute = when.str.to_datetime("%Y-%m-%d%H%M", time_unit="us", time_zone="UTC")
+        rows.select(*self.schema, minute.alias(PARTITION_MINUTE)).sink_parquet(
+            target, compression="zstd", compression_level=1
+        )
+
+    def _read_minutes(self, files: Sequence[Path], first: datetime, last: datetime) -> pl.DataFrame:
+        inside = pl.col(PARTITION_MINUTE).is_between(first, last)
+        return self._scan_sealed(files).filter(inside).select(list(self.schema)).collect()
 
     def _rewrite(self, day: date, minutes: Mapping[datetime, pl.DataFrame]) -> None:
         kept = self._scan_sealed(self.sealed.files(day)).filter(pl.col(PARTITION_MINUTE).is_in(list(minutes)).not_())

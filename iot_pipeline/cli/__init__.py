@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from iot_pipeline.cli import correct, mapping, quarantine, report, retention, run, serve, view
+from iot_pipeline.cli import correct, evaluate, mapping, quarantine, report, retention, run, serve, view
 from iot_pipeline.cli.application import app
 from iot_pipeline.errors import ConfigurationError, IotError
 
-__all__ = ["app", "correct", "main", "mapping", "quarantine", "report", "retention", "run", "serve", "view"]
+__all__ = ["app", "correct", "evaluate", "main", "mapping", "quarantine", "report", "retention", "run", "serve", "view"]
 
 
 @app.callback()

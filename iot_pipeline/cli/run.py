@@ -35,14 +35,16 @@ def up(
         typer.Option(metavar="N", min=1, max=65535, help="Port of the embedded broker. [default: 1883 or a free one]"),
     ] = None,
     dagster_port: DagsterPortOption = None,
-    web_port: Annotated[int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the API.")] = None,
+    web_port: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the pages and the API.")
+    ] = None,
     no_dagster: Annotated[
         bool, typer.Option("--no-dagster", help="Only land messages: no web UI, no statistics.")
     ] = False,
 ) -> None:
     """Run everything until Ctrl-C.
 
-    That is an embedded broker, a collector for each kind of source, five simulated fleets, Dagster and the API.
+    That is an embedded broker, a collector for each kind of source, five simulated fleets, Dagster, pages and API.
     What dies is started again. With --broker-url no broker is started. Two instances need folders and ports
     of their own.
 

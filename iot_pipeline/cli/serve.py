@@ -1,4 +1,4 @@
-"""`iot serve`: live layer and the API, until Ctrl-C."""
+"""`iot serve`: live layer, pages and API, until Ctrl-C."""
 
 # ruff: noqa: D301 -- \b tells the help to keep the lines of the examples as they are
 # ruff: noqa: PLC0415 -- late imports keep `iot --help` quick
@@ -22,9 +22,9 @@ def serve(
         int | None, typer.Option("--web-port", metavar="N", min=1, max=65535, help="[default: 8080]")
     ] = None,
 ) -> None:
-    """Run only the live layer and the API, until Ctrl-C.
+    """Run only the live layer, the pages and the API, until Ctrl-C.
 
-    They follow what a collector lands on the data folder. The API is described at /api/v1/docs.
+    They follow what a collector lands on the data folder. Pages are at /, and the API is described at /api/v1/docs.
 
     \b
     Examples:

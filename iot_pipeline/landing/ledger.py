@@ -4,6 +4,7 @@ The collector appends (`append`), sensors and the live tail follow (`read_since`
 journals per collector and day of flush: data/ledger/landing/<collector>/YYYY-MM-DD.jsonl
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +82,32 @@ def append(paths: DataPaths, collector: str, batch: int, line: LedgerLine) -> No
     """
     day = datetime.fromtimestamp(batch / 1_000_000, UTC)
     append_line(ledger_folder(paths, collector) / f"{day_key(day)}.jsonl", _encode(line))
+
+
+def files_of_batch(paths: DataPaths, collector: str, batch: int) -> list[Path]:
+    """The files that a batch was landed as, one for each landing minute that it touches; some may be gone by now.
+
+    Args:
+        paths: the trees.
+        collector: id of the collector, valid as such: it is part of a path.
+        batch: its number, µs since the epoch.
+    """
+    day = datetime.fromtimestamp(batch / 1_000_000, UTC)
+    journal = ledger_folder(paths, collector) / f"{day_key(day)}.jsonl"
+    try:
+        content = journal.read_bytes()
+    except FileNotFoundError:
+        return []
+    name = f"/{collector}-{batch}.parquet".encode()
+    files: list[Path] = []
+    found = content.find(name)
+    while found >= 0:
+        begin, end = content.rfind(b"\n", 0, found) + 1, content.find(b"\n", found)
+        # What a crash tore was never acknowledged.
+        with contextlib.suppress(ValueError):
+            files.append(paths.landing / _decode(content[begin:end]).file)
+        found = content.find(name, found + 1)
+    return files
 
 
 def last_lines(paths: DataPaths, collector: str) -> list[LedgerLine]:

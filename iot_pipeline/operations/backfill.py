@@ -27,8 +27,17 @@ from iot_pipeline.errors import ConfigurationError, TransientError
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.relations import DAY_MODELS
 
-MINUTE_ASSETS = ("readings", "quarantine", "devices", "device_minute", "dim_device", "state_minute", "anomaly_flags")
-DAY_ASSETS = ("readings_day", *(model.name for model in DAY_MODELS))
+MINUTE_ASSETS = (
+    "readings",
+    "quarantine",
+    "devices",
+    "device_minute",
+    "dim_device",
+    "state_minute",
+    "anomaly_flags",
+    "anomaly_events",
+)
+DAY_ASSETS = ("readings_day", *(model.name for model in DAY_MODELS), "anomaly_model")
 SPAN = re.compile(r"^(?P<first>[0-9T:-]+)(?:\.\.(?P<last>[0-9T:-]+))?$")
 ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
 GOOD = {"COMPLETED", "COMPLETED_SUCCESS"}

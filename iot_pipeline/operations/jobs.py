@@ -5,7 +5,9 @@ from datetime import datetime
 
 import dagster as dg
 
-from iot_pipeline.anomalies.assets import FLAGS
+from iot_pipeline.anomalies.assets import EVENTS, FLAGS
+from iot_pipeline.anomalies.evaluation.assets import EVALUATION
+from iot_pipeline.anomalies.models.assets import MODEL
 from iot_pipeline.clock import DAY, day_key, day_start, minute_key, utc_now
 from iot_pipeline.operations.housekeeping import do_chores, find_chores
 from iot_pipeline.operations.retention import apply_retention, plan_retention
@@ -18,8 +20,8 @@ from iot_pipeline.stats.assets import DAY_ASSETS, MINUTE_ASSETS
 
 minute_chain = dg.define_asset_job(
     "minute_chain",
-    selection=dg.AssetSelection.assets(READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS),
-    description="Landed messages to readings, statistics and flags, for a range of minutes.",
+    selection=dg.AssetSelection.assets(READINGS, QUARANTINE, DEVICES, *MINUTE_ASSETS, FLAGS, EVENTS),
+    description="Landed messages to readings, statistics, flags and events, for a range of minutes.",
 )
 late_minutes = dg.define_asset_job(
     "late_minutes",
@@ -28,15 +30,20 @@ late_minutes = dg.define_asset_job(
 )
 late_flags = dg.define_asset_job(
     "late_flags",
-    selection=dg.AssetSelection.assets(FLAGS),
-    description="Flags of minutes whose look-back holds a minute that changed.",
+    selection=dg.AssetSelection.assets(FLAGS, EVENTS),
+    description="Flags and events of minutes whose look-back holds a minute that changed.",
 )
 day_chain = dg.define_asset_job(
     "day_chain",
-    selection=dg.AssetSelection.assets(*DAY_ASSETS),
-    description="Seal days, then hours, days, months and years.",
+    selection=dg.AssetSelection.assets(*DAY_ASSETS, MODEL),
+    description="Seal days, then hours, days, months and years, then the model that flags the day's minutes.",
 )
-ASSET_JOBS = [minute_chain, late_minutes, late_flags, day_chain]
+evaluation = dg.define_asset_job(
+    "evaluation",
+    selection=dg.AssetSelection.assets(EVALUATION),
+    description="How right the flags of the last hours are, and the detectors on labelled sets.",
+)
+ASSET_JOBS = [minute_chain, late_minutes, late_flags, day_chain, evaluation]
 
 
 # Runs in one night; a backlog is worked off in a few.

@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def web_url(self) -> str:
-        """Where the API is."""
+        """Where pages and API are."""
         return f"http://{self.settings.web_host}:{self.settings.web_port}"
 
     @property

@@ -191,7 +191,10 @@ def _roots(paths: DataPaths, level: Level) -> list[Path]:
         case Level.MINUTE:
             trees, roots = [*minute_marts(paths).values(), minute_trees(paths)["anomaly_flags"]], []
         case Level.DAY:
-            return [paths.marts / model.name for model in DAY_MODELS if model.period in ("hour", "day")]
+            return [
+                paths.events,
+                *(paths.marts / model.name for model in DAY_MODELS if model.period in ("hour", "day")),
+            ]
     return [*roots, *(root for tree in trees for root in (tree.open, tree.sealed.root))]
 
 

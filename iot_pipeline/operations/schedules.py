@@ -144,6 +144,18 @@ def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
+def evaluation_schedule(job: AssetJob) -> dg.ScheduleDefinition:
+    """Four times a day, over the hours since the last time."""
+    return dg.ScheduleDefinition(
+        name="evaluation_six_hourly",
+        job=job,
+        cron_schedule="5 */6 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares the flags of the last hours with the simulators' truth, and measures the detectors.",
+    )
+
+
 def missing_minutes(
     instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, first: datetime, until: datetime
 ) -> set[datetime]:

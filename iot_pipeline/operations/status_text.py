@@ -16,7 +16,7 @@ def print_status(status: Status, console: Console) -> None:
         age = _duration(status.at - status.up_since)
         console.print(f"iot up   pid {status.up_pid}, for {age}, {status.dagster_url or 'without Dagster'}")
         if status.web_url:
-            console.print(f"API      {status.web_url}/api/v1/docs")
+            console.print(f"pages    {status.web_url}, the API at {status.web_url}/api/v1/docs")
     else:
         console.print("iot up   nothing runs on this data folder; start it with `iot up`")
     reach = "answers" if status.broker.answers else "does not answer"

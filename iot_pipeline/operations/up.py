@@ -74,7 +74,7 @@ def _plan(settings: Settings, options: UpOptions) -> Plan:
     load_mappings(settings.mappings)
     if options.dagster:
         preflight.require_free_port(settings.dagster_port, "Dagster", "--dagster-port or IOT_DAGSTER_PORT")
-        preflight.require_free_port(settings.web_port, "API", "--web-port or IOT_WEB_PORT")
+        preflight.require_free_port(settings.web_port, "pages and API", "--web-port or IOT_WEB_PORT")
     if embedded:
         if options.broker_port is not None:
             preflight.require_free_port(options.broker_port, "embedded broker", "--broker-port")
@@ -211,7 +211,7 @@ def welcome(plan: Plan, *, seconds: float) -> str:
     where = "" if plan.paths.root == load_settings().paths.root else f" --data {shlex.quote(str(plan.paths.root))}"
     lines = [f"\nEverything runs ({seconds:.0f} s).\n"]
     if plan.dagster:
-        lines.append(f"  API      {plan.web_url}/api/v1/docs   live and published figures")
+        lines.append(f"  Pages    {plan.web_url}   live figures, devices, anomalies; the API is at /api/v1/docs")
         lines.append(f"  Dagster  {plan.dagster_url}   the flow as a graph, its runs, checks and freshness")
     lines.append(f"  Broker   {plan.settings.broker_url}   publish to it and it is collected")
     lines.append(f"  Data     {plan.paths.root}   Parquet files; query them with `iot sql`\n")

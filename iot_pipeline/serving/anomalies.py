@@ -6,10 +6,11 @@ A minute that the batch layer has looked at shows what it found and nothing of w
 from dataclasses import dataclass
 from datetime import datetime
 
+from iot_pipeline.anomalies.feedback import Feedback, FlagKey, read_feedback
+from iot_pipeline.anomalies.severity import Severity, severity_of
 from iot_pipeline.clock import floor_minute
 from iot_pipeline.live.model import LiveFlag
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.serving.feedback import Feedback, FlagKey, read_feedback
 from iot_pipeline.serving.history import is_scored, published_flags
 from iot_pipeline.serving.live_view import LiveView
 
@@ -25,6 +26,7 @@ class Wanted:
     device_id: str | None = None
     detector: str | None = None
     min_score: float = 0.0
+    severity: Severity | None = None
 
     def meets(self, flag: LiveFlag) -> bool:
         """Whether `flag` is meant."""
@@ -33,6 +35,7 @@ class Wanted:
             and self.device_id in (None, flag.device_id)
             and self.detector in (None, flag.detector)
             and flag.score >= self.min_score
+            and self.severity in (None, severity_of(flag.score))
         )
 
 
@@ -43,6 +46,11 @@ class SeenFlag:
     flag: LiveFlag
     published: bool
     feedback: Feedback | None
+
+    @property
+    def severity(self) -> Severity:
+        """How much attention it asks for, by its score."""
+        return severity_of(self.flag.score)
 
 
 def key_of(flag: LiveFlag) -> FlagKey:

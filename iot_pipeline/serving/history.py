@@ -6,14 +6,14 @@ outside is a value that is compared, never a part of a query or of a path.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import polars as pl
 
-from iot_pipeline.clock import DAY, MINUTE, floor_minute
+from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute
 from iot_pipeline.errors import TransientError
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import (
@@ -50,7 +50,7 @@ class NotPublished(TransientError):
     retry_after_seconds = 30
 
 
-def _again_when_replaced(read: Callable[_P, _R]) -> Callable[_P, _R]:
+def again_when_replaced(read: Callable[_P, _R]) -> Callable[_P, _R]:
     """Read once more when a file went between listing and reading; then give up for the moment."""
 
     @wraps(read)
@@ -69,7 +69,7 @@ def _again_when_replaced(read: Callable[_P, _R]) -> Callable[_P, _R]:
     return reading
 
 
-@_again_when_replaced
+@again_when_replaced
 def device_history(
     paths: DataPaths,
     device_id: str,
@@ -108,7 +108,7 @@ def device_history(
     return pl.concat(rows).collect().sort(HISTORY_KEY, nulls_last=False)
 
 
-@_again_when_replaced
+@again_when_replaced
 def published_flags(
     paths: DataPaths, since: datetime, until: datetime, *, device_id: str | None = None, detector: str | None = None
 ) -> pl.DataFrame:
@@ -136,14 +136,14 @@ def is_scored(paths: DataPaths, minute: datetime) -> bool:
     return tree.file(minute).exists() or tree.sealed.current(minute.date()) is not None
 
 
-@_again_when_replaced
+@again_when_replaced
 def known_device(paths: DataPaths, device_id: str) -> dict[str, object] | None:
     """The published row of a device (DIM_DEVICE_SCHEMA), or None. Raises NotPublished."""
     rows = _devices(paths).filter(pl.col("device_id") == device_id).collect()
     return rows.row(0, named=True) if rows.height else None
 
 
-@_again_when_replaced
+@again_when_replaced
 def devices_page(
     paths: DataPaths,
     *,
@@ -182,7 +182,7 @@ def _devices(paths: DataPaths) -> pl.LazyFrame:
 
 
 def _minute_frames(tree: MinuteTree, since: datetime, until: datetime) -> Iterator[pl.LazyFrame]:
-    """What the tree has of the minutes that begin before `until` and end after `since`, a frame a day."""
+    """What the tree has of the minutes that begin before `until` and end after `since`, some frames a day."""
     if not tree.root.exists():
         raise _nothing_yet("minutes")
     first, last = floor_minute(since), floor_minute(until - timedelta(microseconds=1))
@@ -191,11 +191,14 @@ def _minute_frames(tree: MinuteTree, since: datetime, until: datetime) -> Iterat
             rows = _scan(sealed, {**tree.schema, PARTITION_MINUTE: pl.Datetime("us", "UTC")})
             yield rows.filter(pl.col(PARTITION_MINUTE).is_between(first, last))
             continue
-        begin = max(first, datetime(day.year, day.month, day.day, tzinfo=UTC))
-        count = int((min(last, begin.replace(hour=23, minute=59)) - begin) / MINUTE) + 1
-        files = [path for index in range(count) if (path := tree.file(begin + index * MINUTE)).exists()]
-        if files:
-            yield _scan(files, tree.schema)
+        begin = max(first, day_start(day))
+        end = min(last, day_start(day) + DAY - MINUTE)
+        parts = list(tree.open_parts(begin, end))
+        if hours := [path for part in parts if part.is_hour for path in part.files]:
+            rows = _scan(hours, {**tree.schema, PARTITION_MINUTE: pl.Datetime("us", "UTC")})
+            yield rows.filter(pl.col(PARTITION_MINUTE).is_between(first, last))
+        if minutes := [path for part in parts if not part.is_hour for path in part.files if path.exists()]:
+            yield _scan(minutes, tree.schema)
 
 
 def _day_frames(

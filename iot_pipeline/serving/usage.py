@@ -12,6 +12,8 @@ from iot_pipeline.live.model import LatestReading, Window
 from iot_pipeline.serving.live_view import LiveView
 
 LAST_HOURS = timedelta(hours=24)
+# The metric that counts what was used, as the marts of meters name it; a rate may go up and down all day for nothing.
+REGISTER = "register"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,14 @@ class SeriesUse:
     hours: Sequence[HourUse]
 
     @property
+    def is_register(self) -> bool:
+        """Whether a change of the value is what was used."""
+        return self.latest.metric == REGISTER
+
+    @property
     def change_24h(self) -> float | None:
-        """Last minus first value of the hours given; None without any."""
-        if not self.hours:
+        """Last minus first value of the hours given; None without any, and for what is no register."""
+        if not self.hours or not self.is_register:
             return None
         return self.hours[-1].window.last - self.hours[0].window.last + self.hours[0].change
 

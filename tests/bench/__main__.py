@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.api import api
@@ -12,7 +13,9 @@ from tests.bench.instance import PROJECT
 from tests.bench.intake import intake
 from tests.bench.live import live
 from tests.bench.opcua import opcua
+from tests.bench.pages import pages
 from tests.bench.reports import reports
+from tests.bench.scoring import scoring
 from tests.bench.steady import idle_collector, steady
 
 
@@ -21,34 +24,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["steady", "idle", "backlog", "intake", "decode", "opcua", "live", "api", "reports"],
+        choices=[
+            "steady",
+            "idle",
+            "backlog",
+            "intake",
+            "decode",
+            "opcua",
+            "live",
+            "api",
+            "pages",
+            "reports",
+            "scoring",
+        ],
         help="one part instead of all",
     )
     parser.add_argument("--minutes", type=int, default=20, help="length of the steady part (default 20)")
     parser.add_argument("--backlog", type=int, default=600, help="landed minutes of the backlog (default 600)")
     parser.add_argument("--json", type=Path, default=PROJECT / "data" / "bench.json", help="where the figures go")
     options = parser.parse_args()
+    parts: dict[str, Callable[[Path], list[Figure]]] = {
+        "idle": idle_collector,
+        "intake": intake,
+        "decode": decode,
+        "backlog": lambda folder: backlog(folder, options.backlog),
+        "opcua": opcua,
+        "api": api,
+        "pages": pages,
+        "reports": reports,
+        "scoring": scoring,
+        "live": live,
+        "steady": lambda folder: steady(folder, options.minutes),
+    }
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="iot-bench-") as name:
         folder = Path(name)
-        if options.only in (None, "idle"):
-            figures += idle_collector(folder)
-        if options.only in (None, "intake"):
-            figures += intake(folder)
-        if options.only in (None, "decode"):
-            figures += decode(folder)
-        if options.only in (None, "backlog"):
-            figures += backlog(folder, options.backlog)
-        if options.only in (None, "opcua"):
-            figures += opcua(folder)
-        if options.only in (None, "api"):
-            figures += api(folder)
-        if options.only in (None, "reports"):
-            figures += reports(folder)
-        if options.only in (None, "live"):
-            figures += live(folder)
-        if options.only in (None, "steady"):
-            figures += steady(folder, options.minutes)
+        for part, measure in parts.items():
+            if options.only in (None, part):
+                figures += measure(folder)
     report(figures, options.json)
 
 

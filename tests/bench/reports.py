@@ -1,6 +1,6 @@
 """Every named report, timed over thirty days of the five fleets at the simulators' sizes.
 
-Hours and days are there for all of it; minutes for three days and readings for two hours, because reports over them
+Hours and days are there for all of it; minutes for four days and readings for two hours, because reports over them
 open the files of the days asked for and no others. The figures are made up; the files are written as the product does.
 """
 
@@ -29,7 +29,7 @@ from iot_pipeline.stats.relations import (
     published_file,
 )
 from iot_pipeline.stats.sealing import seal_minutes
-from iot_pipeline.trees import Schema
+from iot_pipeline.trees import UTC_MICROSECONDS, Schema
 from sensors_sim.ice_plant import DEVICES
 from sensors_sim.us_states import GUIDS, STATES, guid_of, state_of
 from sensors_sim.utility import REGIONS, UNITS, Meter
@@ -39,7 +39,7 @@ from tests.bench.figures import Figure, percentile
 DAYS = 30
 LAST = date(2026, 10, 30)
 NOW = day_start(LAST) + timedelta(hours=23, minutes=59)
-MINUTE_DAYS = 3
+MINUTE_DAYS = 4
 READING_MINUTES = 120
 USERS = 120
 LIMIT_MS = 300.0
@@ -172,14 +172,17 @@ def _filled(keys: pl.DataFrame, schema: Schema) -> pl.DataFrame:
 
 
 def _minutes(paths: DataPaths, series: Series) -> None:
+    """The present day and the one before it open, as they are in the product, and the days before them sealed."""
     trees = minute_trees(paths)
     states = pl.DataFrame({"state": list(STATES), "unit": "°F"})
-    flagged = series.head(50)
-    for minute in _times(day_start(LAST) - (MINUTE_DAYS - 1) * DAY, NOW):
-        for name, keys in (("device_minute", series), ("state_minute", states), ("anomaly_flags", flagged)):
-            stamped = keys.with_columns(pl.lit(minute).alias("minute"), pl.lit(minute).alias("event_ts"))
-            write_parquet(_filled(stamped, trees[name].schema), trees[name].file(minute))
-    seal_minutes(paths, before=LAST)
+    for name, keys in (("device_minute", series), ("state_minute", states), ("anomaly_flags", series.head(50))):
+        tree = trees[name]
+        for hour in _times(day_start(LAST) - (MINUTE_DAYS - 1) * DAY, NOW, timedelta(hours=1)):
+            times = pl.Series("minute", list(_times(hour, min(hour + timedelta(hours=1), NOW))), UTC_MICROSECONDS)
+            stamped = times.to_frame().join(keys, how="cross").with_columns(pl.col("minute").alias("event_ts"))
+            rows = _filled(stamped, tree.schema).partition_by("minute", as_dict=True)
+            tree.write_many({minute: rows[minute,] for minute in times})
+    seal_minutes(paths, before=LAST - DAY)
 
 
 def _readings(paths: DataPaths, series: Series) -> None:
@@ -194,8 +197,8 @@ def _readings(paths: DataPaths, series: Series) -> None:
         write_parquet(_filled(rows, READING_SCHEMA), minute_folder(open_root(paths), minute) / landed_name(minute))
 
 
-def _times(first: datetime, end: datetime) -> Iterator[datetime]:
-    minute = first.astimezone(UTC)
-    while minute < end:
-        yield minute
-        minute += MINUTE
+def _times(first: datetime, end: datetime, step: timedelta = MINUTE) -> Iterator[datetime]:
+    instant = first.astimezone(UTC)
+    while instant < end:
+        yield instant
+        instant += step

@@ -26,7 +26,7 @@ DELAY = timedelta(seconds=10)
 LONGEST = timedelta(minutes=2)
 LAST = TEN + 5 * MINUTE
 MINUTES = ("landed_minutes", "late_minutes")
-MARTS = ("device_minute", "device_hour", "device_day", "device_month", "device_year", "dim_device", "flags")
+MARTS = ("device_minute", "device_hour", "device_day", "device_month", "device_year", "dim_device", "flags", "events")
 # Landing minutes at which deliveries end.
 DELIVERIES = (TEN + 3 * MINUTE, LAST + MINUTE)
 # When a device was heard last, and when it told what, say how its messages came; the rest says what they were.
@@ -137,6 +137,9 @@ def of(world: World, mart: str) -> pl.DataFrame:
         frame = world.device_minute()
     elif mart == "flags":
         frame = world.flags()
+    elif mart == "events":
+        # In another order the same readings came in other batches.
+        frame = world.events().drop("first_message_id", "peak_message_id")
     elif mart == "dim_device":
         frame = pl.read_parquet(dim_device_file(world.settings.paths), hive_partitioning=False).drop(OF_THE_WAY)
     else:

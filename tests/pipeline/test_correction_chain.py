@@ -63,11 +63,12 @@ class Marts:
     device_day: pl.DataFrame
     device_month: pl.DataFrame
     flags: pl.DataFrame
+    events: pl.DataFrame
 
     @classmethod
     def of(cls, world: World) -> "Marts":
         month = pl.read_parquet(next((world.settings.paths.marts / "device_month").glob(f"dt={TEN:%Y-%m}-01/*")))
-        return cls(world.device_minute(), world.day_mart("device_day"), month, world.flags())
+        return cls(world.device_minute(), world.day_mart("device_day"), month, world.flags(), world.events())
 
 
 def follow(world: World) -> Told:
@@ -144,6 +145,8 @@ def test_one_minute_and_what_looks_back_at_it_is_made_again(story: Story) -> Non
 def test_minutes_days_months_and_flags_follow(before: Marts, story: Story) -> None:
     assert (STATION, SPIKE) in before.flags.select("device_id", "value").rows()
     assert story.marts.flags.is_empty()
+    assert (STATION, SPIKE) in before.events.select("device_id", "value").rows()
+    assert story.marts.events.is_empty()
     for mart in ("device_minute", "device_day", "device_month"):
         assert getattr(before, mart)["max"].max() == SPIKE
         assert getattr(story.marts, mart)["max"].max() == 9.5
@@ -151,7 +154,7 @@ def test_minutes_days_months_and_flags_follow(before: Marts, story: Story) -> No
 
 def test_removing_it_restores_everything(before: Marts, story: Story) -> None:
     assert (story.removal.minutes, story.removal.days) == (story.told.minutes, story.told.days)
-    for mart in ("device_minute", "device_day", "device_month", "flags"):
+    for mart in ("device_minute", "device_day", "device_month", "flags", "events"):
         assert_frame_equal(getattr(story.restored, mart), getattr(before, mart))
 
 

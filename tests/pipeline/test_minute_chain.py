@@ -24,7 +24,16 @@ from tests.pipeline.world import STATION, TEN, Span, World, checks, fleet_messag
 LAST = TEN + 5 * MINUTE
 MINUTES = [minute_key(minute) for minute in minutes_between(TEN, LAST)]
 DELAY = timedelta(seconds=10)
-CHAIN = {"readings", "quarantine", "devices", "device_minute", "dim_device", "state_minute", "anomaly_flags"}
+CHAIN = {
+    "readings",
+    "quarantine",
+    "devices",
+    "device_minute",
+    "dim_device",
+    "state_minute",
+    "anomaly_flags",
+    "anomaly_events",
+}
 BROKEN = weather(TEN, TEN + timedelta(minutes=2))
 MALFORMED = [
     Message(BROKEN.received_at, "mqtt", BROKEN.topic, b'{"deviceid": "x", "temperature"', 1, False),

@@ -16,7 +16,8 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from msgspec import structs
 
-from iot_pipeline.anomalies.flags import flags_tree
+from iot_pipeline.anomalies.events.event import EventStatus
+from iot_pipeline.anomalies.events.store import read_events
 from iot_pipeline.clock import DAY, MINUTE, day_start, utc_now
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, write_heartbeat
 from iot_pipeline.landing.message import Message
@@ -24,7 +25,7 @@ from iot_pipeline.landing.writer import BatchWriter
 from iot_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.lateness import journal_path
-from iot_pipeline.stats.relations import DAY_MODELS, device_minute_tree, published_file
+from iot_pipeline.stats.relations import DAY_MODELS, device_minute_tree, flags_tree, published_file
 from sensors_sim.registry import FLEETS, build_fleet
 from sensors_sim.weather import STATIONS
 
@@ -147,6 +148,12 @@ class World:
     def flags(self) -> pl.DataFrame:
         """Flags of the day."""
         return flags_tree(self.settings.paths).read(day_start(TEN.date()), TEN + timedelta(hours=1))
+
+    def events(self, *, withdrawn: bool = False) -> pl.DataFrame:
+        """Anomaly events of the day without the names and revisions that tell of earlier looks."""
+        events = read_events(self.settings.paths, TEN.date(), TEN.date())
+        gone = pl.col("status") == EventStatus.WITHDRAWN.value
+        return events.filter(gone if withdrawn else ~gone).drop("event_id", "revision")
 
     def journal_size(self) -> int:
         """Bytes of the journal of changed readings."""

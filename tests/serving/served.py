@@ -21,9 +21,11 @@ from iot_pipeline.settings import Settings
 from iot_pipeline.stats.relations import (
     DAY_MODELS,
     DIM_DEVICE_SCHEMA,
+    EVENT_SCHEMA,
     FLAGS_SCHEMA,
     device_minute_tree,
     dim_device_file,
+    events_file,
     minute_trees,
     prepare_relations,
     published_file,
@@ -35,9 +37,9 @@ PROBLEM = "application/problem+json"
 
 
 @contextmanager
-def serving(settings: Settings, live: LiveView, **headers: str) -> Iterator[httpx.Client]:
+def serving(settings: Settings, live: LiveView, *, port: int = 0, **headers: str) -> Iterator[httpx.Client]:
     """A client of the application, which serves in a thread until the end of the block."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     server = make_server(make_web(settings, live))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -123,6 +125,46 @@ def flag(minute: datetime, device: str, score: float) -> dict[str, object]:
         "expected_high": 20.0,
         "reason": "far above what is usual",
     }
+
+
+def event(event_id: str, opened_at: datetime, device: str, **changes: object) -> dict[str, object]:
+    """A row of `anomaly_events`: a closed spike of twelve minutes, whose strangest reading is in its middle."""
+    lasting = timedelta(minutes=12)
+    row = {
+        "event_id": event_id,
+        "revision": 1,
+        "status": "closed",
+        "opened_at": opened_at,
+        "last_flag_at": opened_at + lasting,
+        "closed_at": opened_at + 2 * lasting,
+        "device_id": device,
+        "metric": "t",
+        "unit": "°C",
+        "type": "spike",
+        "severity": "warning",
+        "flags": 34,
+        "score": 2.5,
+        "peak_at": opened_at + lasting / 2,
+        "value": 99.0,
+        "expected_low": 10.0,
+        "expected_high": 20.0,
+        "detector": "rolling_z",
+        "detector_version": "1",
+        "reason": "far above what is usual",
+        "sentence": f"{device} t: far above what is usual; 34 readings in 12 min",
+        "continues": False,
+        "first_message_id": None,
+        "peak_message_id": None,
+    }
+    return {**row, **changes}
+
+
+def publish_events(paths: DataPaths, *rows: dict[str, object]) -> None:
+    """Write the events of the days on which these opened."""
+    frame = pl.DataFrame(rows, schema=EVENT_SCHEMA)
+    for (day,), of_day in frame.group_by(pl.col("opened_at").dt.date()):
+        assert isinstance(day, date)
+        write_parquet(of_day.sort("opened_at"), events_file(paths, day))
 
 
 def tree_of(paths: DataPaths) -> dict[str, bytes]:

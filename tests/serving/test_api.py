@@ -33,10 +33,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def live() -> RecordedLive:
-    readings = [reading(DEVICES[0]), reading("new-one", 7.5)]
+    readings = [reading(DEVICES[0]), reading("new-one", 7.5), reading("meter", 5.0, metric="register")]
     now = utc_now()
     hours = [hour(now - timedelta(hours=3 - index), float(index), index + 0.75) for index in range(3)]
-    return RecordedLive(readings, customers={"c 1": ["new-one"]}, history=hours)
+    return RecordedLive(readings, customers={"c 1": ["new-one"], "c 2": ["meter"]}, history=hours)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def get(api: httpx.Client, path: str, **parameters: object) -> dict[str, Any]:
 
 
 def test_devices_are_those_published_and_those_heard_since(api: httpx.Client) -> None:
-    assert [one["device_id"] for one in get(api, "/devices")["devices"]] == sorted([*DEVICES, "new-one"])
+    assert [one["device_id"] for one in get(api, "/devices")["devices"]] == sorted([*DEVICES, "new-one", "meter"])
     assert [one["device_id"] for one in get(api, "/devices", prefix="weather-")["devices"]] == [
         "weather-b",
         "weather-ä",
@@ -217,8 +217,16 @@ def test_a_customer_sees_now_and_the_last_hours(api: httpx.Client) -> None:
     found = get(api, "/customers/usage", customer="c 1")
     (series,) = found["series"]
     assert (series["device_id"], series["value"], series["unit"]) == ("new-one", 7.5, "°C")
-    assert [one["change"] for one in series["hours"]] == [0.75, 1.0, 1.0]
-    assert series["change_24h"] == 2.75
+    assert [one["mean"] for one in series["hours"]] == [0.375, 1.375, 2.375]
+
+
+def test_only_of_a_register_a_change_is_told(api: httpx.Client) -> None:
+    (register,) = get(api, "/customers/usage", customer="c 2")["series"]
+    assert [one["change"] for one in register["hours"]] == [0.75, 1.0, 1.0]
+    assert register["change_24h"] == 2.75
+    (other,) = get(api, "/customers/usage", customer="c 1")["series"]
+    assert [one["change"] for one in other["hours"]] == [None, None, None]
+    assert other["change_24h"] is None
 
 
 def test_an_unknown_customer_is_told(api: httpx.Client) -> None:
@@ -244,13 +252,20 @@ def test_anomalies_come_with_their_reasons(api: httpx.Client) -> None:
         (DEVICES[0], 2.0, True),
         (DEVICES[1], 3.0, True),
     ]
+    assert [one["severity"] for one in found] == ["warning", "warning"]
     assert (found[0]["expected_low"], found[0]["expected_high"], found[0]["unit"]) == (10.0, 20.0, "°C")
     assert found[0]["reason"] == "far above what is usual"
 
 
 @pytest.mark.parametrize(
     ("asked", "scores"),
-    [({"device_id": DEVICES[1]}, [3.0]), ({"min_score": 2.5}, [3.0]), ({"detector": "kmeans_minute"}, [])],
+    [
+        ({"device_id": DEVICES[1]}, [3.0]),
+        ({"min_score": 2.5}, [3.0]),
+        ({"detector": "kmeans_minute"}, []),
+        ({"severity": "warning"}, [2.0, 3.0]),
+        ({"severity": "critical"}, []),
+    ],
 )
 def test_anomalies_are_filtered(api: httpx.Client, asked: dict[str, object], scores: list[float]) -> None:
     assert [one["score"] for one in get(api, "/anomalies", **MORNING, **asked)["anomalies"]] == scores
@@ -468,6 +483,8 @@ def test_seed_files_are_no_history(api: httpx.Client) -> None:
     assert datetime.fromisoformat(found.json()["since"]) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def test_the_bare_address_leads_to_the_description(api: httpx.Client) -> None:
-    answer = api.get("/", follow_redirects=True)
-    assert (answer.status_code, answer.url.path) == (200, "/api/v1/docs")
+def test_the_bare_address_is_a_page_that_leads_to_the_description(tmp_path: Path) -> None:
+    with serving(load_settings(data=tmp_path), RecordedLive()) as server:
+        answer = server.get("/")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert '"/api/v1/docs"' in answer.text

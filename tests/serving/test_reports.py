@@ -28,7 +28,7 @@ from iot_pipeline.serving.reports.run import (
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.build import build_days, build_minutes_stats
 from iot_pipeline.stats.current import read_current
-from iot_pipeline.stats.relations import FLAGS_SCHEMA, minute_trees, prepare_relations
+from iot_pipeline.stats.relations import FLAGS_SCHEMA, dim_device_file, minute_trees, prepare_relations, published_file
 from sensors_sim.ice_plant import DEVICES
 from sensors_sim.us_states import state_of
 from sensors_sim.weather import STATIONS
@@ -287,6 +287,23 @@ def test_a_folder_of_an_earlier_release_lacks_a_mart(settings: Settings) -> None
     for path in (settings.paths.marts / "machine_start").rglob("*.parquet"):
         path.unlink()
     assert run_report(settings.paths, "line-starts", now=NOW).is_empty()
+
+
+def test_devices_of_an_earlier_release_lack_columns_and_are_read_all_the_same(settings: Settings) -> None:
+    prepare_relations(settings.paths)
+    path = dim_device_file(settings.paths)
+    old = pl.DataFrame({"device_id": ["pump"], "fleet": ["weather"], "attributes": ["{}"]})
+    write_parquet(old, path)
+    assert run_report(settings.paths, "weather-maximum", {"day": "2026-11-20"}, now=NOW).is_empty()
+    with pytest.raises(UnknownName):
+        run_report(settings.paths, "customer-usage", {"customer": "c-1", "day": "2026-11-20"}, now=NOW)
+
+
+def test_published_files_without_a_column_that_a_report_needs_are_told(settings: Settings) -> None:
+    prepare_relations(settings.paths)
+    write_parquet(pl.DataFrame({"device_id": ["pump"]}), published_file(settings.paths, "device_day", THE_DAY))
+    with pytest.raises(WarehouseUnavailable, match="earlier"):
+        run_report(settings.paths, "weather-maximum", {"day": f"{THE_DAY}"}, now=NOW)
 
 
 def test_files_of_other_days_are_not_opened(world: Settings) -> None:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
+import polars as pl
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.live.model import LiveState
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.serving import history
 from iot_pipeline.serving.api.models import LiveHealth
 from iot_pipeline.serving.api.paging import CursorError, Key, decode_cursor, encode_cursor
-from iot_pipeline.serving.api.problems import unavailable, wrong
+from iot_pipeline.serving.api.problems import not_found, unavailable, wrong
 from iot_pipeline.serving.api.times import INSTANT_PATTERN, RangeError, TimeRange, time_range
 from iot_pipeline.serving.api.work import Workers
 from iot_pipeline.serving.live_view import LiveView
@@ -132,3 +134,29 @@ def range_asked(
         return time_range(since, until, now=utc_now(), usual=usual, longest=longest, step=step)
     except RangeError as error:
         raise wrong("since" if since is not None else "until", str(error)) from error
+
+
+async def require_known(sources: Sources, device_id: str) -> None:
+    """Raise Problem (404) for a device that neither layer knows."""
+    if sources.live.latest(device_id):
+        return
+    if await sources.workers.run(history.known_device, sources.paths, device_id) is None:
+        raise not_found(
+            "device", "no device of this name is known; names are exact, and `/api/v1/devices?prefix=` finds them"
+        )
+
+
+def rows_behind(rows: pl.DataFrame, after: Key | None, time: str) -> pl.DataFrame:
+    """The rows that follow the key of a cursor, in the order of `time`, metric and unit, in which a null unit is first.
+
+    Raises Problem (422) for a cursor that was not given here.
+    """
+    if after is None or rows.is_empty():
+        return rows
+    start, metric, unit = cursor_instant(after[0]), after[1] or "", after[2]
+    same_series = pl.col("metric") == metric
+    follows = pl.col("unit").is_not_null() if unit is None else pl.col("unit") > unit
+    return rows.filter(
+        (pl.col(time) > start)
+        | ((pl.col(time) == start) & ((pl.col("metric") > metric) | (same_series & follows.fill_null(value=False))))
+    )

@@ -14,7 +14,7 @@ from iot_pipeline.serving.api.documentation import documentation_page
 from iot_pipeline.serving.api.gate import Gate
 from iot_pipeline.serving.api.metrics import ApiMetrics, Measured, make_registry
 from iot_pipeline.serving.api.problems import ProblemDetails, documented, install_problems
-from iot_pipeline.serving.api.routes import anomalies, devices, health, quarantine, reports, usage
+from iot_pipeline.serving.api.routes import anomalies, devices, events, health, messages, quarantine, reports, usage
 from iot_pipeline.serving.api.work import Workers
 from iot_pipeline.serving.live_view import LiveView
 from iot_pipeline.settings import Settings
@@ -77,7 +77,7 @@ def _described(settings: Settings) -> FastAPI:
         responses={**documented(401, 429)} if settings.api_keys else {**documented(429)},
     )
     api.with_keys = settings.api_keys is not None
-    for each in (devices, usage, anomalies, quarantine, reports):
+    for each in (devices, messages, usage, anomalies, events, quarantine, reports):
         api.include_router(each.routes)
     return api
 

@@ -24,6 +24,11 @@ TOO_LARGE = f"a body has at most {LARGEST_BODY} bytes"
 CLIENTS_KNOWN = 4_096
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LIMITED = ("/api/", "/metrics")
+# What browsers fetch once and keep. Everything else outside the API is a page or its WebSocket, of which each costs
+# memory; a person opens a few a second at most, and a tab that lost its server tries again every few seconds.
+KEPT_FILES = ("/_nicegui/", "/assets/", "/docs/", "/favicon.ico")
+PAGES_PER_SECOND = 10.0
+SESSION_COOKIE = "iot_session"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -42,6 +47,8 @@ class Keys:
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self._digests = {name: _digest(key) for name, key in keys.items()}
+        # What a browser shows instead of the key once it knew it: a WebSocket is not sent `Basic` by all of them.
+        self._sessions = {name: f"{name}.{_session(name, key)}" for name, key in keys.items()}
 
     @property
     def asked_for(self) -> bool:
@@ -50,12 +57,19 @@ class Keys:
 
     def name_of(self, headers: Headers) -> str | None:
         """Name of the key that a request carries: as `X-API-Key`, `Bearer`, or password of `Basic` (browsers)."""
-        digest = _digest(_presented(headers))
+        digest, session = _digest(_presented(headers)), _digest(_cookie(headers))
         found = None
         for name, known in self._digests.items():  # all of them, always
-            if hmac.compare_digest(digest, known):
+            if hmac.compare_digest(digest, known) | hmac.compare_digest(session, _digest(self._sessions[name])):
                 found = name
         return found
+
+    def session_for(self, headers: Headers) -> str | None:
+        """The cookie for a browser that has just shown its key as the password of `Basic`; None for all others."""
+        if not headers.get("authorization", "").lower().startswith("basic "):
+            return None
+        name = self.name_of(headers)
+        return self._sessions[name] if name is not None and _cookie(headers) != self._sessions[name] else None
 
 
 class Rate:
@@ -83,7 +97,7 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._keys = Keys(settings.api_key_names)
-        self._rate = Rate(settings.api_rate)
+        self._rate, self._pages = Rate(settings.api_rate), Rate(PAGES_PER_SECOND)
         # Without a key, a page from elsewhere could reach this server by giving its own name our address.
         self._own_names_only = not self._keys.asked_for
 
@@ -92,7 +106,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        dressed = _Dressed(scope["path"], send)
+        dressed = _Dressed(scope["path"], send, self._keys.session_for(Headers(scope=scope)))
         problem = self._refusal(scope)
         if problem is None:
             limited = _Limited(receive, LARGEST_BODY) if scope["path"].startswith(LIMITED) else receive
@@ -102,7 +116,9 @@ class Gate:
         else:
             response = problem_response(problem, scope["path"])
             if problem.status == 401:
-                response.headers["WWW-Authenticate"] = 'Basic realm="iot-pipeline", charset="UTF-8", Bearer'
+                # A line each: browsers read one challenge a line, and ask nobody when they cannot read it.
+                response.headers.append("WWW-Authenticate", 'Basic realm="iot-pipeline", charset="UTF-8"')
+                response.headers.append("WWW-Authenticate", "Bearer")
             await response(scope, receive, dressed)
 
     def _refusal(self, scope: Scope) -> Problem | None:
@@ -110,7 +126,7 @@ class Gate:
         name = self._keys.name_of(headers) if self._keys.asked_for else None
         scope.setdefault("state", {})["key_name"] = name
         return self._refused_caller(scope, headers, name) or (
-            self._refused_load(scope, headers, name) if path.startswith(LIMITED) else None
+            self._refused_load(scope, headers, name) if path.startswith(LIMITED) else self._refused_page(scope, name)
         )
 
     def _refused_caller(self, scope: Scope, headers: Headers, name: str | None) -> Problem | None:
@@ -123,13 +139,21 @@ class Gate:
         return None
 
     def _refused_load(self, scope: Scope, headers: Headers, name: str | None) -> Problem | None:
-        client = name or (scope["client"][0] if scope.get("client") else "")
-        if wait := self._rate.wait_seconds(client):
+        if wait := self._rate.wait_seconds(_client(scope, name)):
             detail = f"more than {self._rate.per_second:g} requests a second (IOT_API_RATE)"
             return Problem(429, "too-many-requests", detail, retry_after=int(wait) + 1)
         length = headers.get("content-length", "0")
         if length.isdecimal() and (len(length) > 20 or int(length) > LARGEST_BODY):
             return Problem(413, "request-entity-too-large", TOO_LARGE)
+        return None
+
+    def _refused_page(self, scope: Scope, name: str | None) -> Problem | None:
+        path = scope["path"]
+        if path in OPEN_PATHS or path.startswith(KEPT_FILES):
+            return None
+        if wait := self._pages.wait_seconds(_client(scope, name)):
+            detail = f"more than {PAGES_PER_SECOND:g} pages a second; open it again in a moment"
+            return Problem(429, "too-many-requests", detail, retry_after=int(wait) + 1)
         return None
 
 
@@ -150,8 +174,8 @@ class _Limited:
 class _Dressed:
     """Sends an answer with the headers that each has."""
 
-    def __init__(self, path: str, send: Send) -> None:
-        self._send, self._api = send, path.startswith("/api/")
+    def __init__(self, path: str, send: Send, session: str | None) -> None:
+        self._send, self._api, self._session = send, path.startswith("/api/"), session
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -161,6 +185,8 @@ class _Dressed:
             if self._api:
                 headers.setdefault("Content-Security-Policy", _API_POLICY)
                 headers.setdefault("Cache-Control", "no-store")
+            elif self._session is not None and message["status"] < 400:
+                headers.append("Set-Cookie", f"{SESSION_COOKIE}={self._session}; Path=/; HttpOnly; SameSite=Strict")
         await self._send(message)
 
 
@@ -176,6 +202,23 @@ def _presented(headers: Headers) -> str:
         except (binascii.Error, UnicodeDecodeError):
             return ""
     return ""
+
+
+def _cookie(headers: Headers) -> str:
+    for part in headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value
+    return ""
+
+
+def _session(name: str, key: str) -> str:
+    """Known only to whoever knows the key, ends with it, and does not tell it."""
+    return hmac.new(key.encode(), b"iot-pipeline pages " + name.encode(), hashlib.sha256).hexdigest()
+
+
+def _client(scope: Scope, name: str | None) -> str:
+    return name or (scope["client"][0] if scope.get("client") else "")
 
 
 def _digest(key: str) -> bytes:

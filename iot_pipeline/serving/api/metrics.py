@@ -19,6 +19,7 @@ from iot_pipeline.landing.heartbeat import CollectorHeartbeat, read_heartbeats
 from iot_pipeline.live.model import LiveState
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.quarantine import Chosen, counts
+from iot_pipeline.serving.events import open_by_severity
 from iot_pipeline.serving.live_view import LiveView
 from iot_pipeline.stats.published import newest_day, newest_in
 from iot_pipeline.stats.relations import minute_trees
@@ -133,6 +134,10 @@ class PipelineMetrics(Collector):
             for reason, rows in found.group_by("reason").agg(pl.col("rows").sum()).sort("reason").iter_rows():
                 quarantine.add_metric((reason,), rows)
         yield quarantine
+        events = GaugeMetricFamily("iot_anomaly_events_open", "Anomaly events that are not over.", labels=("severity",))
+        for severity, number in open_by_severity(self._paths, now).items():
+            events.add_metric((severity,), number)
+        yield events
 
 
 class ApiMetrics:

@@ -4,12 +4,16 @@ Live records become these by attribute (`live/model.py` says what each field mea
 """
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from iot_pipeline.anomalies.engine.detector import FlagType
+from iot_pipeline.anomalies.events.event import EventStatus
+from iot_pipeline.anomalies.feedback import FeedbackLabel
+from iot_pipeline.anomalies.severity import Severity
 from iot_pipeline.live.model import LiveState
-from iot_pipeline.serving.feedback import FeedbackLabel
 
 Name = Annotated[str, Field(min_length=1, max_length=1024)]
 
@@ -159,6 +163,52 @@ class DeviceHistory(Page):
     rows: list[HistoryRow]
 
 
+class SingleReading(_Answer):
+    """One reading of a device as it counts now."""
+
+    event_ts: Annotated[datetime, Field(description="When it happened.")]
+    metric: str
+    unit: str | None
+    value: float | None
+    text: Annotated[str | None, Field(description="A state; or the exact digits of an integer past 2^53.")]
+    quality: Annotated[str, Field(description="good, uncertain or bad.")]
+    received_at: datetime
+    source: str
+    message_id: Annotated[str, Field(description="The message that told it: `/messages?message_id=`.")]
+    corrected_by: Annotated[list[str] | None, Field(description="Corrections that made the value what it is.")]
+
+
+class DeviceReadings(Page):
+    """A page of the readings of a device, by time."""
+
+    device_id: str
+    since: datetime
+    until: datetime
+    readings: list[SingleReading]
+
+
+class PayloadEncoding(StrEnum):
+    """How the bytes of a payload are written."""
+
+    utf8 = "utf-8"
+    base64 = "base64"
+
+
+class LandedMessage(_Answer):
+    """A message as it was received."""
+
+    message_id: str
+    received_at: datetime
+    source: Annotated[str, Field(description="Name of the connection.")]
+    topic: str
+    qos: int
+    retain: bool
+    payload: Annotated[str, Field(description="As text when all of its bytes are UTF-8, else in Base64.")]
+    encoding: PayloadEncoding
+    payload_size: Annotated[int, Field(description="Bytes of the whole payload.")]
+    truncated: Annotated[bool, Field(description="Only the first bytes of the payload are here.")]
+
+
 class UsageWindow(_Answer):
     """One hour of a meter."""
 
@@ -166,7 +216,9 @@ class UsageWindow(_Answer):
     count: int
     mean: float
     last: float
-    change: Annotated[float, Field(description="`last` minus that of the hour before: with a register, what was used.")]
+    change: Annotated[
+        float | None, Field(description="Of a register: `last` minus that of the hour before, which is what was used.")
+    ]
 
 
 class UsageSeries(_Answer):
@@ -178,7 +230,7 @@ class UsageSeries(_Answer):
     value: float | None
     quality: str
     event_ts: datetime
-    change_24h: Annotated[float | None, Field(description="Sum of `change`: with a register, what was used.")]
+    change_24h: Annotated[float | None, Field(description="Sum of `change`; null for what is no register.")]
     hours: list[UsageWindow]
 
 
@@ -237,6 +289,7 @@ class Anomaly(_Answer):
     value: float | None
     detector: str
     score: Annotated[float, Field(description="1.0 is the threshold.")]
+    severity: Annotated[Severity, Field(description="By the score: notice from 1, warning from 2, critical from 4.")]
     expected_low: Annotated[float | None, Field(description="Lower end of what was usual, in `unit`.")]
     expected_high: Annotated[float | None, Field(description="Upper end of what was usual, in `unit`.")]
     reason: Annotated[str, Field(description="Why it was flagged, in a sentence.")]
@@ -252,21 +305,67 @@ class Anomalies(Page):
     anomalies: list[Anomaly]
 
 
-class FeedbackRequest(BaseModel):
-    """What is to be recorded about a flag, which is named by its reading and its detector."""
+class Event(_Answer):
+    """Flags of one series and type that belong together. `score` to `reason` are those of its strangest reading."""
+
+    event_id: str
+    revision: Annotated[int, Field(description="One more for each change by late data, a correction or a new model.")]
+    status: Annotated[EventStatus, Field(description="withdrawn: late data or a correction left nothing of it.")]
+    type: FlagType
+    severity: Annotated[Severity, Field(description="By its highest score and how long it lasted.")]
+    device_id: str
+    fleet: str | None
+    metric: str
+    unit: str | None
+    opened_at: Annotated[datetime, Field(description="Its first flag.")]
+    last_flag_at: datetime
+    closed_at: Annotated[datetime | None, Field(description="When it had recovered, or midnight UTC; null while open.")]
+    flags: Annotated[int, Field(description="Flagged readings.")]
+    score: Annotated[float, Field(description="1.0 is the threshold.")]
+    peak_at: datetime
+    value: float | None
+    expected_low: Annotated[float | None, Field(description="Lower end of what was usual, in `unit`.")]
+    expected_high: Annotated[float | None, Field(description="Upper end of what was usual, in `unit`.")]
+    detector: str
+    detector_version: str
+    reason: str
+    sentence: Annotated[str, Field(description="The event in one sentence.")]
+    continues: Annotated[bool, Field(description="The same was going on before midnight UTC, where events end.")]
+    first_message_id: Annotated[
+        str | None, Field(description="The message of its first flag: `/messages?message_id=`.")
+    ]
+    peak_message_id: Annotated[str | None, Field(description="The message of its strangest reading.")]
+    feedback: Annotated[Said | None, Field(description="What was said last about any of its flags.")] = None
+
+
+class Events(Page):
+    """A page of events, newest first."""
+
+    since: datetime
+    until: datetime
+    events: list[Event]
+
+
+class Judgement(BaseModel):
+    """What a person says."""
 
     model_config = ConfigDict(extra="forbid")
+
+    label: FeedbackLabel
+    note: Annotated[str, Field(max_length=1000)] = ""
+    author: Annotated[
+        str | None, Field(min_length=1, max_length=100, description="Needed without a key; else the key's name counts.")
+    ] = None
+
+
+class FeedbackRequest(Judgement):
+    """What is to be recorded about a flag, which is named by its reading and its detector."""
 
     device_id: Name
     metric: Name
     unit: Annotated[str | None, Field(max_length=1024)] = None
     event_ts: Annotated[datetime, Field(description="As the flag has it, with an offset.")]
     detector: Name
-    label: FeedbackLabel
-    note: Annotated[str, Field(max_length=1000)] = ""
-    author: Annotated[
-        str | None, Field(min_length=1, max_length=100, description="Needed without a key; else the key's name counts.")
-    ] = None
 
 
 class FeedbackRecord(Said):
@@ -293,6 +392,7 @@ class QuarantineCount(_Answer):
     topic: str
     rows: Annotated[int, Field(description="Messages, or fields of them, that could not be read.")]
     messages: int
+    unattributed: Annotated[int, Field(description="Rows of which nobody can tell the device.")]
     first_minute: datetime
     last_minute: datetime
 

@@ -4,12 +4,14 @@ What the work is, is the caller's. Live questions take microseconds and need non
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from iot_pipeline.serving.api.problems import unavailable
+from iot_pipeline.serving.interrupts import CURRENT, Interrupts
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -35,8 +37,8 @@ class Workers:
         """The result of `work`.
 
         Raises:
-            Problem: 503 when too many questions are being answered, or this one takes too long. A thread
-                cannot be ended, so it goes on and counts until it is done.
+            Problem: 503 when too many questions are being answered, or this one takes too long. What can be
+                interrupted is; other work goes on and counts until it is done, as a thread cannot be ended.
         """
         if self._running >= self._most:
             raise unavailable(
@@ -44,11 +46,15 @@ class Workers:
             )
         loop = asyncio.get_running_loop()
         self._running += 1
-        future = self._threads.submit(partial(work, *args, **kwargs))
+        interrupts = Interrupts()
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, interrupts)
+        future = self._threads.submit(context.run, partial(work, *args, **kwargs))
         future.add_done_callback(partial(self._done, loop))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
         except TimeoutError as error:
+            interrupts.stop()
             raise unavailable(
                 "too-slow",
                 f"no answer within {self._seconds:g} s; ask for a shorter range, or again later",

@@ -72,6 +72,6 @@ REPORT = Report(
     queries={
         "hour": Query(_SHAPE.format(period="hour"), ("customer_usage_hour",), DAY, 62 * DAY),
         "day": Query(_SHAPE.format(period="day"), ("customer_usage_day",), 30 * DAY, 2 * YEAR),
-        "minute": Query(MINUTE, ("device_minute", "dim_device"), HOUR, DAY / 4),
+        "minute": Query(MINUTE, ("device_minute", "dim_device"), HOUR, DAY),
     },
 )

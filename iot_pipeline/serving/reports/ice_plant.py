@@ -74,7 +74,7 @@ REPORT = Report(
         "day": Query(_published("day"), _reads("day"), 30 * DAY, 2 * YEAR),
         "month": Query(_published("month"), _reads("month"), YEAR, 20 * YEAR, "month"),
         "year": Query(_published("year"), _reads("year"), 5 * YEAR, 100 * YEAR, "year"),
-        "minute": Query(_published("minute"), _reads("minute"), HOUR, DAY / 4),
+        "minute": Query(_published("minute"), _reads("minute"), HOUR, DAY),
         "second": Query(SECOND, ("readings", "dim_device"), HOUR / 12, HOUR / 6),
     },
 )

@@ -13,6 +13,7 @@ import polars as pl
 from iot_pipeline.clock import DAY_FORMAT, utc_now
 from iot_pipeline.errors import ConfigurationError, TransientError
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.serving.interrupts import interruptible
 from iot_pipeline.serving.reports.catalog import REPORTS
 from iot_pipeline.serving.reports.report import Choice, Integer, Parameter, Partition, Query, Report
 from iot_pipeline.serving.reports.sources import make_relation
@@ -107,7 +108,7 @@ def _relations(paths: DataPaths, query: Query, begin: datetime, end: datetime) -
             f"nothing is published in {paths.root} yet; the first minute is about two minutes after `iot up`. "
             "Another folder is named by IOT_DATA or --data."
         )
-    with contextlib.closing(duckdb.connect(":memory:")) as connection:
+    with contextlib.closing(duckdb.connect(":memory:")) as connection, interruptible(connection):
         connection.execute("set TimeZone = 'UTC'")
         try:
             for name in sorted({*query.relations, "dim_device"}):
@@ -115,6 +116,11 @@ def _relations(paths: DataPaths, query: Query, begin: datetime, end: datetime) -
             yield connection
         except duckdb.IOException as error:
             raise WarehouseUnavailable(f"a file went while it was read ({error}); ask again") from error
+        except duckdb.BinderException as error:
+            raise WarehouseUnavailable(
+                f"published files lack what this release expects ({str(error).splitlines()[0]}): they are of an "
+                "earlier one, and are made anew with the next run of their minutes or day, or by `iot backfill`"
+            ) from error
 
 
 def _refuse_unknown_names(connection: duckdb.DuckDBPyConnection, report: Report, values: Mapping[str, Value]) -> None:

@@ -14,5 +14,5 @@ REPORT = Report(
     title="US states: messages",
     question="How many messages came from all states?",
     columns=(Column("messages", "messages, each with one temperature"),),
-    queries={"": Query(SQL, ("state_minute",), HOUR / 12, DAY / 4)},
+    queries={"": Query(SQL, ("state_minute",), HOUR / 12, DAY)},
 )

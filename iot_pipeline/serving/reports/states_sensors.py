@@ -29,5 +29,5 @@ REPORT = Report(
     title="US states: sensors by state",
     question="How many sensors spoke in each state?",
     columns=(Column("state", "the state"), Column("sensors", "sensors that spoke in that time")),
-    queries={"": Query(SQL, ("device_minute", "dim_device"), HOUR / 12, DAY / 4)},
+    queries={"": Query(SQL, ("device_minute", "dim_device"), HOUR / 12, DAY)},
 )

@@ -23,5 +23,5 @@ REPORT = Report(
         Column("mean_temperature", "mean of all temperatures of the time", "unit"),
         Column("unit", "unit of the temperature"),
     ),
-    queries={"": Query(SQL, ("state_minute",), HOUR / 12, DAY / 4)},
+    queries={"": Query(SQL, ("state_minute",), HOUR / 12, DAY)},
 )

@@ -15,5 +15,5 @@ REPORT = Report(
     title="US states: sensors in total",
     question="How many sensors spoke in all states together?",
     columns=(Column("sensors", "sensors that spoke in that time"),),
-    queries={"": Query(SQL, ("device_minute", "dim_device"), HOUR / 12, DAY / 4)},
+    queries={"": Query(SQL, ("device_minute", "dim_device"), HOUR / 12, DAY)},
 )

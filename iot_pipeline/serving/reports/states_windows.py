@@ -2,20 +2,28 @@
 
 from iot_pipeline.serving.reports.report import HOUR, Column, Integer, Query, Report
 
+# Materialised, because else the attributes would be taken apart once for each reading.
 SQL = """
-with temperatures as (
+with sensors as materialized (
+    select
+        device_id,
+        json_extract_string(attributes, '$.state') as state
+    from dim_device
+    where fleet = 'us_states'
+),
+
+temperatures as (
     select
         time_bucket(to_seconds($seconds), readings.event_ts, timestamptz '1970-01-01 00:00:00+00') as window_start,
-        json_extract_string(sensors.attributes, '$.state') as state,
+        sensors.state,
         readings.device_id,
         readings.value,
         readings.unit
     from readings
-    inner join dim_device as sensors on readings.device_id = sensors.device_id
+    inner join sensors on readings.device_id = sensors.device_id
     where
         readings.event_ts >= $begin and readings.event_ts < $end
         and readings.metric = 'temperature' and readings.quality <> 'bad' and abs(readings.value) < 1e140
-        and sensors.fleet = 'us_states'
 )
 
 select

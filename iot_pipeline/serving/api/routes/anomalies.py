@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from iot_pipeline.anomalies.feedback import FlagKey, read_feedback, record_feedback
+from iot_pipeline.anomalies.severity import Severity
 from iot_pipeline.clock import DAY
 from iot_pipeline.live.model import LiveFlag
 from iot_pipeline.serving.anomalies import SeenFlag, Wanted, flags, key_of, order_of
@@ -20,6 +22,7 @@ from iot_pipeline.serving.api.answering import (
     page_of,
     range_asked,
 )
+from iot_pipeline.serving.api.judging import author_of, record_of
 from iot_pipeline.serving.api.models import (
     Anomalies,
     Anomaly,
@@ -30,8 +33,7 @@ from iot_pipeline.serving.api.models import (
     Said,
 )
 from iot_pipeline.serving.api.paging import Key
-from iot_pipeline.serving.api.problems import Problem, documented, not_found, wrong
-from iot_pipeline.serving.feedback import Feedback, FlagKey, read_feedback, record_feedback
+from iot_pipeline.serving.api.problems import documented, not_found, wrong
 
 LONGEST_RANGE = 7 * DAY
 
@@ -42,6 +44,7 @@ class AnomaliesAsked(Parameters):
     device_id: Name | None = None
     detector: Name | None = None
     min_score: Annotated[float, Field(ge=0, le=1e9, description="1.0 is the threshold of each detector.")] = 0.0
+    severity: Severity | None = None
     since: Instant | None = None
     until: Instant | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
@@ -73,6 +76,7 @@ async def anomalies(request: Request, asked: Annotated[AnomaliesAsked, Query()],
         device_id=asked.device_id,
         detector=asked.detector,
         min_score=asked.min_score,
+        severity=asked.severity,
     )
     found = await sources.workers.run(flags, sources.paths, sources.live, wanted) if until > span.since else []
     if after is not None:
@@ -87,7 +91,7 @@ async def anomalies(request: Request, asked: Annotated[AnomaliesAsked, Query()],
 @routes.post("/feedback", status_code=201, responses={**documented(400, 403, 404, 413, 422, 503)})
 async def say(request: Request, body: FeedbackRequest, sources: SourcesAsked) -> FeedbackRecord:
     """Record what a person says about a flag; it is kept for ever, and the last word counts."""
-    author = _author(request, body.author, frozenset(sources.settings.api_labellers))
+    author = author_of(request, body.author, frozenset(sources.settings.api_labellers))
     if body.event_ts.tzinfo is None:
         raise wrong("event_ts", "the time has no offset: write it with Z or, say, +01:00")
     flag = FlagKey(body.device_id, body.metric, body.unit, body.event_ts.astimezone(UTC), body.detector)
@@ -101,7 +105,7 @@ async def say(request: Request, body: FeedbackRequest, sources: SourcesAsked) ->
     if not any(key_of(one.flag) == flag for one in found):
         raise not_found("flag", "there is no such flag; name it as `/api/v1/anomalies` gives it")
     said = await sources.workers.run(record_feedback, sources.paths, flag, body.label, author=author, note=body.note)
-    return _record(said)
+    return record_of(said)
 
 
 @routes.get("/feedback", response_model=FeedbackRecords, responses={**documented(422)})
@@ -116,19 +120,7 @@ async def feedback(request: Request, asked: Annotated[FeedbackAsked, Query()], s
         said = said[:place]
     found = [one for one in reversed(said) if asked.device_id in (None, one.flag.device_id)]
     page, cursor = page_of(found[: asked.limit + 1], asked.limit, lambda one: (one.id,))
-    return kept_by_caller(request, FeedbackRecords(feedback=[_record(one) for one in page], next_cursor=cursor))
-
-
-def _author(request: Request, claimed: str | None, labellers: frozenset[str]) -> str:
-    """Whose word it is: the key's where there are keys. Raises Problem."""
-    key: str | None = request.scope.get("state", {}).get("key_name")
-    if key is not None:
-        if key not in labellers:
-            raise Problem(403, "read-only-key", "this key only reads; IOT_API_LABELLERS names those that give feedback")
-        return key
-    if claimed is None:
-        raise wrong("author", "say who you are: no key tells it")
-    return claimed
+    return kept_by_caller(request, FeedbackRecords(feedback=[record_of(one) for one in page], next_cursor=cursor))
 
 
 def _key(seen: SeenFlag) -> Key:
@@ -156,20 +148,4 @@ def _flag_of(key: Key) -> LiveFlag:
 def _anomaly(seen: SeenFlag) -> Anomaly:
     fields = {name: getattr(seen.flag, name) for name in LiveFlag.__slots__}
     said = Said.model_validate(seen.feedback) if seen.feedback is not None else None
-    return Anomaly(**fields, published=seen.published, feedback=said)
-
-
-def _record(said: Feedback) -> FeedbackRecord:
-    flag = said.flag
-    return FeedbackRecord(
-        id=said.id,
-        at=said.at,
-        author=said.author,
-        label=said.label,
-        note=said.note,
-        device_id=flag.device_id,
-        metric=flag.metric,
-        unit=flag.unit,
-        event_ts=flag.event_ts,
-        detector=flag.detector,
-    )
+    return Anomaly(**fields, severity=seen.severity, published=seen.published, feedback=said)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
-import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
@@ -24,6 +23,8 @@ from iot_pipeline.serving.api.answering import (
     kept_by_caller,
     page_of,
     range_asked,
+    require_known,
+    rows_behind,
 )
 from iot_pipeline.serving.api.models import (
     Device,
@@ -38,8 +39,7 @@ from iot_pipeline.serving.api.models import (
     Name,
     Reading,
 )
-from iot_pipeline.serving.api.paging import Key
-from iot_pipeline.serving.api.problems import documented, not_found, wrong
+from iot_pipeline.serving.api.problems import documented, wrong
 from iot_pipeline.serving.api.times import LONGEST, USUAL, Resolution
 from iot_pipeline.serving.history import NotPublished
 
@@ -137,7 +137,7 @@ async def now(asked: Annotated[DeviceAsked, Query()], sources: SourcesAsked) -> 
     health = sources.asked_live()
     readings = sources.live.latest(asked.device_id)
     if not readings:
-        await _require_known(sources, asked.device_id)
+        await require_known(sources, asked.device_id)
     shown = [Reading.model_validate(one) for one in readings]
     return DeviceNow(device_id=asked.device_id, live=health, readings=shown)
 
@@ -150,7 +150,7 @@ async def lately(asked: Annotated[LiveAsked, Query()], sources: SourcesAsked) ->
     since = range_asked(asked.since, None, usual=longest, longest=longest).since
     series = [one for one in sources.live.latest(asked.device_id) if asked.metric in (None, one.metric)]
     if not series:
-        await _require_known(sources, asked.device_id)
+        await require_known(sources, asked.device_id)
     if len(series) > MOST_SERIES:
         raise wrong("metric", f"the device has {len(series)} series; ask for one metric at a time")
     shown = [_live_series(sources, one, asked.resolution, since) for one in series]
@@ -177,8 +177,8 @@ async def published(request: Request, asked: Annotated[HistoryAsked, Query()], s
         unit=asked.unit,
     )
     if rows.is_empty() and after is None:
-        await _require_known(sources, asked.device_id)
-    found = _behind(rows, after).head(asked.limit + 1)
+        await require_known(sources, asked.device_id)
+    found = rows_behind(rows, after, "start").head(asked.limit + 1)
     shown = [HistoryRow.model_validate(row) for row in found.iter_rows(named=True)]
     page, cursor = page_of(shown, asked.limit, lambda row: (row.start.isoformat(), row.metric, row.unit))
     return kept_by_caller(
@@ -202,26 +202,3 @@ def _live_series(sources: Sources, series: LatestReading, resolution: LiveResolu
     held = live.minutes if resolution is LiveResolution.minute else live.hours
     windows = [LiveWindow.model_validate(window) for window in held(*which, since=since)]
     return LiveSeries(metric=series.metric, unit=series.unit, windows=windows)
-
-
-async def _require_known(sources: Sources, device_id: str) -> None:
-    """Raise Problem (404) for a device that neither layer knows."""
-    if sources.live.latest(device_id):
-        return
-    if await sources.workers.run(history.known_device, sources.paths, device_id) is None:
-        raise not_found(
-            "device", "no device of this name is known; names are exact, and `/api/v1/devices?prefix=` finds them"
-        )
-
-
-def _behind(rows: pl.DataFrame, after: Key | None) -> pl.DataFrame:
-    """The rows that follow the key of a cursor, in the order of HISTORY_KEY, in which a null unit is first."""
-    if after is None:
-        return rows
-    start, metric, unit = cursor_instant(after[0]), after[1] or "", after[2]
-    same_series = pl.col("metric") == metric
-    follows = pl.col("unit").is_not_null() if unit is None else pl.col("unit") > unit
-    return rows.filter(
-        (pl.col("start") > start)
-        | ((pl.col("start") == start) & ((pl.col("metric") > metric) | (same_series & follows.fill_null(value=False))))
-    )

@@ -68,7 +68,7 @@ def _series(used: SeriesUse) -> UsageSeries:
             count=hour.window.count,
             mean=hour.window.mean,
             last=hour.window.last,
-            change=hour.change,
+            change=hour.change if used.is_register else None,
         )
         for hour in used.hours
     ]
