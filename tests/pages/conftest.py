@@ -66,7 +66,9 @@ class Viewer:
             route.abort()
 
 
-@pytest.fixture(scope="session")
+# No longer than a file: while Playwright's loop runs in the main thread nothing else can run one there, and other tests
+# of the same worker do.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. Skips where there is none, unless CI says that there must be one."""
     if not CHROMIUM.exists():
