@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 
 from tests.product.browser import ARGUMENTS, CHROMIUM
 
-PATIENCE_MS = 10_000
+# For a busy machine; nothing here waits for time to pass.
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 # What a browser says of a connection that a test cut on purpose.
 CUT = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
 

@@ -31,7 +31,11 @@ def test_instants_are_understood(text: str, instant: datetime) -> None:
     assert parse_instant(text, NOW) == instant
 
 
-@given(st.datetimes(timezones=st.builds(timezone, st.timedeltas(-timedelta(hours=14), timedelta(hours=14)))))
+# Offsets are whole minutes, in ISO 8601 and in INSTANT_PATTERN.
+offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@given(st.datetimes(timezones=offsets))
 def test_every_instant_is_understood_or_refused(instant: datetime) -> None:
     try:
         expected = instant.astimezone(UTC)

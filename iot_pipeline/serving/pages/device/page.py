@@ -3,21 +3,20 @@
 Computed in `device/view.py`. Without an id it is a list of devices to choose from.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import polars as pl
 from nicegui import ui
 
 from iot_pipeline.clock import utc_now
-from iot_pipeline.live.model import LatestReading
 from iot_pipeline.serving import history
 from iot_pipeline.serving.anomalies import SeenFlag
 from iot_pipeline.serving.history import NotPublished
 from iot_pipeline.serving.pages import shell
-from iot_pipeline.serving.pages.device import view
+from iot_pipeline.serving.pages.device import finding, view
+from iot_pipeline.serving.pages.device.tiles import Tile, flag_row
 from iot_pipeline.serving.pages.inbox import view as inbox_view
-from iot_pipeline.serving.pages.overview.view import FLEET_PAGES, fleet_title
+from iot_pipeline.serving.pages.overview.view import fleet_title
 from iot_pipeline.serving.pages.parts import links, states
 from iot_pipeline.serving.pages.parts.browser import replace_address
 from iot_pipeline.serving.pages.parts.charts import Band, Line, Mark, series_chart, series_spec
@@ -29,7 +28,6 @@ from iot_pipeline.serving.pages.parts.times import instant
 from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count, format_value
 
 NOW_SECONDS = 2.0
-FOUND = 100
 
 
 def register(context: shell.PageContext) -> None:
@@ -41,7 +39,7 @@ def register(context: shell.PageContext) -> None:
         fleet = asked.get("fleet", "")
         name = view.bounded(asked.get("id", ""))
         if not name:
-            _finder(context, fleet)
+            finding.finder(context, fleet)
             return
         latest = context.live.latest(name)
         known: dict[str, object] | None = None
@@ -51,13 +49,13 @@ def register(context: shell.PageContext) -> None:
         except NotPublished as error:
             not_yet = str(error)
         if not latest and known is None:
-            _unknown(context, name, not_yet)
+            finding.unknown(context, name, not_yet)
             return
         if not latest:
             published = await _published_series(context, name)
         page = _Device(context, name, view.series_of(latest, published), view.facts_of(known, latest))
         page.choose_first(asked.get("metric", ""), asked.get("unit", ""), asked.get("range", ""))
-        with shell.frame(context, title=name, active="", crumbs=_crumbs(page.facts.fleet)):
+        with shell.frame(context, title=name, active="", crumbs=finding.crumbs(page.facts.fleet)):
             page.build()
 
 
@@ -72,45 +70,6 @@ async def _published_series(context: shell.PageContext, name: str) -> pl.DataFra
         return pl.DataFrame(schema=history.HISTORY_SCHEMA)
 
 
-def _crumbs(fleet: str) -> list[tuple[str, str]]:
-    if fleet in FLEET_PAGES:
-        return [FLEET_PAGES[fleet]]
-    return [(fleet_title(fleet), links.page_url("/device", fleet=fleet))] if fleet else [("Devices", "/device")]
-
-
-def _finder(context: shell.PageContext, fleet: str) -> None:
-    names = context.live.devices(fleet=fleet or None, prefix=None, limit=FOUND + 1, after=None)
-    title = f"Devices of {fleet_title(fleet)}" if fleet else "Devices"
-    with shell.frame(context, title=title, active=""):
-        if not names:
-            states.empty("No device was heard lately.", "They are listed here with their first reading.")
-            return
-        text(
-            "Heard lately, by name. The search above finds all others by the beginning of their name.", "muted", tag="p"
-        )
-        with box("card"), box("name-list"):
-            for name in names[:FOUND]:
-                links.device_link(name)
-        if len(names) > FOUND:
-            text(f"There are more than {FOUND}: search by the beginning of the name.", "muted", tag="p")
-
-
-def _unknown(context: shell.PageContext, name: str, not_yet: str) -> None:
-    ui.context.client.status_code = 404
-    near = context.live.devices(fleet=None, prefix=name[:3], limit=12, after=None)
-    with shell.frame(context, title="Unknown device", active="", crumbs=[("Devices", "/device")]):
-        with box("state"):
-            text("No device of this name is known:", "state-text", tag="p")
-            text(name, "mono device-name", tag="p")
-            text(not_yet or "Names are exact, capital letters too. Search it above.", "muted", tag="p")
-        if near:
-            with box("card"):
-                text("Did you mean", "card-title", tag="h2")
-                with box("name-list"):
-                    for one in near:
-                        links.device_link(one)
-
-
 class _Device:
     """One viewer's page of one device."""
 
@@ -118,7 +77,7 @@ class _Device:
         self._context, self._name, self._series, self.facts = context, name, series, facts
         self._span = view.SPANS["live"]
         self._chosen: view.Series | None = series[0] if series else None
-        self._tiles: dict[view.Series, _Tile] = {}
+        self._tiles: dict[view.Series, Tile] = {}
         self._earlier: dict[view.Series, list[tuple[datetime, float]]] = {}
 
     def choose_first(self, metric: str, unit: str, span: str) -> None:
@@ -199,7 +158,7 @@ class _Device:
         with self._tiles_box:
             for series in self._series:
                 if series not in self._tiles:
-                    self._tiles[series] = _Tile(series, self._choose)
+                    self._tiles[series] = Tile(series, self._choose)
                 self._tiles[series].show(latest.get(series), chosen=series == self._chosen)
 
     def _choose(self, series: view.Series) -> None:
@@ -308,7 +267,7 @@ class _Device:
                 if not entries:
                     text("None.", "muted", tag="p")
                 for entry in entries[:30]:
-                    _flag_row(entry, self._pick)
+                    flag_row(entry, self._pick)
                 with box("origins"):
                     links.dagster_asset("anomaly_flags")
 
@@ -362,53 +321,3 @@ class _Device:
 
     async def _show(self, message_id: str) -> None:
         await show_message(self._message, self._context.paths, self._context.workers, message_id)
-
-
-class _Tile:
-    """What a metric says now; pressing it draws its history."""
-
-    def __init__(self, series: view.Series, on_choose: Callable[[view.Series], None]) -> None:
-        self._button = Tag("button", "", "tile", type="button")
-        self._button.on("click", lambda _: on_choose(series))
-        self._shown: LatestReading | None = None
-        with self._button:
-            text(series.metric, "tile-name")
-            self._value = text(NO_VALUE, "tile-value num")
-            self._age = box("tile-age muted", tag="span")
-
-    def press(self, *, on: bool) -> None:
-        """Show it as the chosen one, or not."""
-        self._button.set(aria_pressed=str(on).lower())
-
-    def show(self, latest: LatestReading | None, *, chosen: bool) -> None:
-        """Draw what changed."""
-        if self._button.props.get("aria-pressed") != str(chosen).lower():
-            self.press(on=chosen)
-        if latest is None or latest == self._shown:
-            return
-        self._shown = latest
-        value = latest.text if latest.value is None and latest.text is not None else None
-        self._value.text = value if value is not None else format_value(latest.value, latest.unit)
-        self._button.classes(remove="tile-bad", add="tile-bad" if latest.quality == "bad" else "")
-        self._age.clear()
-        with self._age:
-            instant(latest.event_ts, "ago")
-            if latest.quality != "good":
-                text(f" · {latest.quality}")
-
-
-def _flag_row(entry: inbox_view.Entry, on_pick: Callable[[datetime], Awaitable[None]]) -> None:
-    with Tag("button", "", "alarm", type="button") as row:
-        with box("alarm-head", tag="span"):
-            text(entry.severity.value, f"pill severity-pill-{entry.severity}")
-            text(entry.detector, "alarm-device")
-            if not entry.published:
-                text("seen live", "pill")
-            if entry.feedback is not None:
-                text(inbox_view.label_text(entry.feedback.label), "pill pill-accent")
-            with box("alarm-when muted", tag="span"):
-                if len(entry.flags) > 1:
-                    text(f"{format_count(len(entry.flags))} \u00d7 · ")
-                instant(entry.until, "time")
-        text(entry.worst.reason, "alarm-reason")
-    row.on("click", lambda _: on_pick(entry.worst.event_ts))
