@@ -12,9 +12,9 @@ from tests.product.live import Live
 from tests.product.replays import WEATHER, Played
 
 # From sending to the day's statistics: closing of the minute, decoding, the late-days sensor, the day chain.
-PUBLISHED_SECONDS = 240
+PUBLISHED_SECONDS = 600
 FIGURES = ("count", "min", "max", "mean")
-pytestmark = [pytest.mark.usefixtures("first_minute"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("first_minute"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module", params=["awkward", "nyc"])
