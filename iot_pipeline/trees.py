@@ -216,8 +216,6 @@ class MinuteTree:
             if sealed := self.sealed.files(day):
                 parts.append(self._read_minutes(sealed, minutes[0], minutes[-1]))
                 continue
-            if not day_folder(self.open, day).exists():
-                continue  # Asking for each of its minutes costs 10 ms.
             for part in open_parts(self.open, minutes[0], minutes[-1]):
                 if part.is_hour:
                     parts.append(self._read_minutes(part.files, part.first, part.last))

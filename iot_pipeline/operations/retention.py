@@ -27,7 +27,7 @@ from iot_pipeline.readings.store import event_day_files, open_root
 from iot_pipeline.retained import Level, kept_since, mark_kept_since
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.published import published_day
-from iot_pipeline.stats.relations import DAY_MODELS, minute_marts, minute_trees, sealed_readings
+from iot_pipeline.stats.relations import DAY_MODELS, flags_tree, minute_marts, sealed_readings
 from iot_pipeline.trees import SEED_DAY, version_time
 
 log = structlog.get_logger(__name__)
@@ -189,7 +189,7 @@ def _roots(paths: DataPaths, level: Level) -> list[Path]:
         case Level.READINGS:
             return [open_root(paths), sealed_readings(paths).root]
         case Level.MINUTE:
-            trees, roots = [*minute_marts(paths).values(), minute_trees(paths)["anomaly_flags"]], []
+            trees, roots = [*minute_marts(paths).values(), flags_tree(paths)], []
         case Level.DAY:
             return [
                 paths.events,
@@ -214,7 +214,7 @@ def _locks(paths: DataPaths, level: Level) -> Iterator[AbstractContextManager[ob
             paths.readings.mkdir(parents=True, exist_ok=True)
             yield FileLock(paths.readings / "sealing.lock")
         case Level.MINUTE:
-            trees = (*minute_marts(paths).values(), minute_trees(paths)["anomaly_flags"])
+            trees = (*minute_marts(paths).values(), flags_tree(paths))
             yield from (tree.lock() for tree in trees)
         case Level.DAY:
             return

@@ -23,6 +23,7 @@ from iot_pipeline.stats.relations import (
     DayModel,
     device_minute_tree,
     dim_device_file,
+    flags_tree,
     published_file,
 )
 from iot_pipeline.trees import PARTITION_MINUTE, MinuteTree
@@ -117,7 +118,7 @@ def published_flags(
     Raises:
         NotPublished: no minute was ever looked at, or the flags are being made again.
     """
-    tree = MinuteTree(paths.flags, FLAGS_SCHEMA)
+    tree = flags_tree(paths)
     if not tree.root.exists():
         raise _nothing_yet("flags")
     inside = (pl.col("event_ts") >= since) & (pl.col("event_ts") < until)
@@ -132,7 +133,7 @@ def published_flags(
 
 def is_scored(paths: DataPaths, minute: datetime) -> bool:
     """Whether the published flags say all there is to say about an event minute (UTC)."""
-    tree = MinuteTree(paths.flags, FLAGS_SCHEMA)
+    tree = flags_tree(paths)
     return tree.file(minute).exists() or tree.sealed.current(minute.date()) is not None
 
 

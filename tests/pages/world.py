@@ -9,7 +9,7 @@ from iot_pipeline.landing.message import Message
 from iot_pipeline.landing.writer import BatchWriter
 from iot_pipeline.live.model import LatestReading, LiveFlag, Window
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree, minute_trees, prepare_relations
+from iot_pipeline.stats.relations import FLAGS_SCHEMA, device_minute_tree, flags_tree, prepare_relations
 from tests.serving.recorded_live import RecordedLive
 from tests.serving.served import publish_devices, statistics
 from tests.stats.world import Row, file_readings
@@ -72,7 +72,7 @@ def publish(settings: Settings, *devices: str) -> datetime:
         for at in seconds
     ]
     file_readings(settings, rows)
-    minutes, flagged = device_minute_tree(paths), minute_trees(paths)["anomaly_flags"]
+    minutes, flagged = device_minute_tree(paths), flags_tree(paths)
     for index in range(2):
         minute = first + index * MINUTE
         made = [statistics("minute", minute, device, "°C", 21.0) for device in sorted(devices)]

@@ -26,6 +26,7 @@ from iot_pipeline.stats.relations import (
     device_minute_tree,
     dim_device_file,
     events_file,
+    flags_tree,
     minute_trees,
     prepare_relations,
     published_file,
@@ -93,7 +94,7 @@ def publish_world(paths: DataPaths, devices: tuple[str, ...]) -> None:
     days = [statistics("day", DAY, device, "°C", 1.0) for device in sorted(devices)]
     write_parquet(pl.DataFrame(days, schema=models["device_day"].schema), published_file(paths, "device_day", DAY))
     publish_devices(paths, devices)
-    flags = minute_trees(paths)["anomaly_flags"]
+    flags = flags_tree(paths)
     flags.write(ten, pl.DataFrame([flag(ten, devices[0], 2.0), flag(ten, devices[1], 3.0)], schema=FLAGS_SCHEMA))
     quarantine = minute_trees(paths)["quarantine"]
     unread = {"received_at": ten, "topic": "a/b", "payload": b"?", "payload_size": 1, "reason": "bad_json"}

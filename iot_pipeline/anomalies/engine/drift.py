@@ -3,20 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import polars as pl
-
 from iot_pipeline.anomalies.engine.detector import FlagType, Model, Scored, stretch
+from iot_pipeline.anomalies.engine.difference import learn_size, over_usual
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
-from iot_pipeline.anomalies.engine.rolling import (
-    MAD_TO_SIGMA,
-    lagged,
-    median,
-    origin_of,
-    quantile,
-    rolling_mean,
-    thinned,
-)
+from iot_pipeline.anomalies.engine.rolling import lagged, origin_of, rolling_mean
 from iot_pipeline.anomalies.engine.scale import day_columns
 
 
@@ -49,20 +39,12 @@ class Drift:
 
     def fit(self, grid: Grid, classes: Sequence[str]) -> Model:  # noqa: ARG002 -- each series is its own measure
         """Usual size of the difference of each series."""
-        away = thinned(np.abs(self._difference(grid)[0]))
-        usual = np.maximum(np.nan_to_num(MAD_TO_SIGMA * median(away)), np.nan_to_num(quantile(away, 0.9)) / 1.645 / 2)
-        return Model(
-            {"usual": grid.series.with_columns(pl.Series("usual", np.maximum(usual, LEAST)[:, 0].astype(float)))},
-            by_series=("usual",),
-        )
+        return learn_size(grid, self._difference(grid)[0], least=LEAST)
 
     def score(self, grid: Grid, model: Model, columns: slice) -> Scored:
         """Difference over its usual size."""
         part, at = stretch(grid, columns, self.lookback_of(grid))
-        usual = model.tables["usual"]["usual"].to_numpy()[:, None].astype(np.float32)
-        difference, earlier = self._difference(part)
-        score = np.where(np.isfinite(part.values), np.abs(difference) / usual, 0)
-        return Scored.around(score[:, at:], earlier[:, at:], usual)
+        return over_usual(part, at, model, *self._difference(part))
 
     def _difference(self, grid: Grid) -> tuple[Floats, Floats]:
         day = day_columns(grid)

@@ -12,20 +12,16 @@ import polars as pl
 from iot_pipeline.anomalies.engine.detector import FlagType, Model, Scored, class_codes, stretch
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
 from iot_pipeline.anomalies.engine.rolling import (
-    MAD_TO_SIGMA,
     MEAN_TO_SIGMA,
     forward_filled,
     lagged,
-    median,
     origin_of,
     quantile,
     rolling_mean,
     thinned,
+    usual_size,
 )
 from iot_pipeline.anomalies.engine.scale import day_columns
-
-NORMAL_90 = 1.645
-"""Distance from the mean that holds 90 % of what is normally distributed."""
 
 LONGEST_LAG = 8
 """Columns before the base that the nearest past reaches."""
@@ -103,9 +99,7 @@ class RidgeLags:
         penalty = self.penalty * diagonal + SMALL * (1 + diagonal.max(axis=1, keepdims=True, initial=0))
         weights = np.linalg.solve(shared + penalty[:, :, None] * np.eye(size), moments[:, :, None])[:, :, 0]
         residual = thinned(np.abs(self._residual(target, lags, weights[codes], swing)[0]))
-        usual = np.maximum(
-            np.nan_to_num(MAD_TO_SIGMA * median(residual)), np.nan_to_num(quantile(residual, 0.9)) / NORMAL_90 / 2
-        )
+        usual = usual_size(residual)
         return Model(
             {
                 "weights": pl.DataFrame(

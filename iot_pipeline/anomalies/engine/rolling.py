@@ -21,6 +21,9 @@ MAD_TO_SIGMA = 1.4826
 MEAN_TO_SIGMA = 1.2533
 """Mean absolute deviation to standard deviation: sqrt(pi / 2)."""
 
+NORMAL_90 = 1.645
+"""Distance from the mean that holds 90 % of what is normally distributed."""
+
 Indices = NDArray[np.int64]
 
 
@@ -122,3 +125,14 @@ def quantile(values: Floats, share: float) -> Floats:
 def thinned(values: Floats, most: int = 4096) -> Floats:
     """At most about `most` columns, evenly spaced: enough for a quantile."""
     return values[:, :: max(1, values.shape[1] // most)]
+
+
+def usual_size(away: Floats) -> Floats:
+    """Standard deviation of what scatters about zero, by absolute values: (series, 1), 0 where nothing is known.
+
+    The larger one of the median absolute deviation and half of what the 90 % quantile says: where most are equal, the
+    median alone would be 0.
+    """
+    return np.asarray(
+        np.maximum(np.nan_to_num(MAD_TO_SIGMA * median(away)), np.nan_to_num(quantile(away, 0.9)) / NORMAL_90 / 2)
+    )

@@ -3,14 +3,16 @@
 The product's own methods are here in that shape; the baselines beside them are in `baselines.py`.
 """
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.channels import Channels, ChannelsModel
-from iot_pipeline.anomalies.engine import Grid, Union, UnionModel
+from iot_pipeline.anomalies.channels import Channels
+from iot_pipeline.anomalies.engine import Grid, Union
+
+ModelT = TypeVar("ModelT")
 
 SUBJECT = "series"
 CHANNEL = "channel"
@@ -61,57 +63,43 @@ class Nothing:
         return cells(silent.with_columns(pl.lit(value=False).alias("flag"), pl.lit(LEARNING).alias("reason")))
 
 
-@dataclass(frozen=True, slots=True)
-class UnionMethod:
-    """The typed union of detectors of single series."""
+class Detectors(Protocol[ModelT]):
+    """What the union and the ensemble of channels have in common."""
 
-    union: Union = field(default_factory=Union)
-    name: str = "union"
+    def fit(self, grid: Grid, *, budget: float) -> ModelT:
+        """Learn from all of `grid`."""
+
+    def score(self, grid: Grid, model: ModelT, columns: slice) -> pl.DataFrame:
+        """One row a cell of `columns`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductMethod(Generic[ModelT]):
+    """The product's own detectors as a method."""
+
+    detectors: Detectors[ModelT]
+    name: str
 
     def learn(self, past: Grid, budget: float) -> Learned:
         """See `Method.learn`."""
-        if past.width == 0:
-            return Nothing()
-        return _LearnedUnion(self.union, self.union.fit(past, budget=budget))
+        return Nothing() if past.width == 0 else _Fitted(self.detectors, self.detectors.fit(past, budget=budget))
 
 
 @dataclass(frozen=True, slots=True)
-class _LearnedUnion:
-    union: Union
-    model: UnionModel
+class _Fitted(Generic[ModelT]):
+    detectors: Detectors[ModelT]
+    model: ModelT
 
     def score(self, grid: Grid, columns: slice) -> pl.DataFrame:
         """See `Learned.score`."""
-        return cells(self.union.score(grid, self.model, columns))
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelsMethod:
-    """The ensemble for devices with several channels."""
-
-    channels: Channels = field(default_factory=Channels)
-    name: str = "channels"
-
-    def learn(self, past: Grid, budget: float) -> Learned:
-        """See `Method.learn`."""
-        if past.width == 0:
-            return Nothing()
-        return _LearnedChannels(self.channels, self.channels.fit(past, budget=budget))
-
-
-@dataclass(frozen=True, slots=True)
-class _LearnedChannels:
-    channels: Channels
-    model: ChannelsModel
-
-    def score(self, grid: Grid, columns: slice) -> pl.DataFrame:
-        """See `Learned.score`."""
-        return cells(self.channels.score(grid, self.model, columns))
+        return cells(self.detectors.score(grid, self.model, columns))
 
 
 def method_for(channels: int) -> Method:
     """The product's method for devices of so many channels."""
-    return UnionMethod() if channels == 1 else ChannelsMethod()
+    if channels == 1:
+        return ProductMethod(Union(), "union")
+    return ProductMethod(Channels(), "channels")
 
 
 def cells(found: pl.DataFrame) -> pl.DataFrame:

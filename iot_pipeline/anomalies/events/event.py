@@ -3,7 +3,7 @@
 How events are made of flags is `grouping.py`, how they keep their identity `revising.py`, where they lie `store.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -61,6 +61,16 @@ RULES: Mapping[FlagType, EventRules] = {
     FlagType.SHAPE: EventRules(recovery=10 * _MINUTES, least_duration=timedelta(0)),
     FlagType.MULTICHANNEL: EventRules(recovery=10 * _MINUTES, least_duration=_MINUTES),
 }
+
+
+def by_type(rule: Callable[[EventRules], timedelta | float], kind: pl.DataType) -> pl.Expr:
+    """What `rule` says for the column `type`."""
+    values = pl.Series([rule(rules) for rules in RULES.values()], dtype=kind)
+    return pl.col("type").replace_strict([name.value for name in RULES], values, return_dtype=kind)
+
+
+STANDS = pl.col("status") != EventStatus.WITHDRAWN.value
+"""Of events: not withdrawn."""
 
 REACH = max(rules.reach for rules in RULES.values())
 LONGEST = DAY

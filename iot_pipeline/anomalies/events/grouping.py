@@ -10,8 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
-from iot_pipeline.anomalies.engine.detector import FlagType
-from iot_pipeline.anomalies.events.event import KEY, RULES, EventStatus
+from iot_pipeline.anomalies.events.event import KEY, EventStatus, by_type
 from iot_pipeline.anomalies.events.sentence import sentence
 from iot_pipeline.anomalies.events.severity import event_severity
 from iot_pipeline.stats.relations import EVENT_SCHEMA
@@ -82,7 +81,7 @@ def group(stretches: pl.DataFrame, *, scored_until: datetime) -> pl.DataFrame:
         EVENT_SCHEMA, sorted by opened_at and KEY. `event_id` and `revision` are those of the earliest stretch that
         had one, else null.
     """
-    recovery = _by_type({name: rules.recovery for name, rules in RULES.items()}, pl.Duration("us"))
+    recovery = by_type(lambda rules: rules.recovery, pl.Duration("us"))
     day = pl.col("opened_at").dt.truncate("1d")
     since_last = pl.col("opened_at") - pl.col("last_flag_at").shift().over(KEY)
     joined = (since_last <= pl.col("recovery")).fill_null(value=False)
@@ -127,16 +126,10 @@ def group(stretches: pl.DataFrame, *, scored_until: datetime) -> pl.DataFrame:
 
 def _opens() -> pl.Expr:
     """Whether a group is an event: see `EventRules`."""
-    least = _by_type({name: rules.least_duration for name, rules in RULES.items()}, pl.Duration("us"))
-    score = _by_type({name: rules.open_score for name, rules in RULES.items()}, pl.Float64())
+    least = by_type(lambda rules: rules.least_duration, pl.Duration("us"))
+    score = by_type(lambda rules: rules.open_score, pl.Float64())
     lasted = (pl.col("last_flag_at") - pl.col("opened_at")) >= least
     return lasted | (pl.col("score") >= score)
-
-
-def _by_type(values: dict[FlagType, object], kind: pl.DataType) -> pl.Expr:
-    return pl.col("type").replace_strict(
-        [name.value for name in values], pl.Series(list(values.values()), dtype=kind), return_dtype=kind
-    )
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 import structlog
 from filelock import FileLock
 
-from iot_pipeline.anomalies.events.event import KEY, REACH, RULES, EventStatus, no_events
+from iot_pipeline.anomalies.events.event import KEY, REACH, STANDS, EventStatus, by_type, no_events
 from iot_pipeline.anomalies.events.grouping import group, stretches_of_events, stretches_of_flags
 from iot_pipeline.anomalies.events.messages import with_messages
 from iot_pipeline.anomalies.events.revising import revise
@@ -90,18 +90,17 @@ def update_events(settings: Settings, first: datetime, last: datetime, *, front:
         known = read_events(paths, (first - REACH).date() - DAY, (last + REACH).date() + DAY)
         cut, kept = _touched(known, first, last)
         # What only ends before the range can be made longer by it, and nothing else: it need not be made anew.
-        ended = (pl.col("last_flag_at") < first) & (pl.col("status") != EventStatus.WITHDRAWN.value)
+        ended = (pl.col("last_flag_at") < first) & STANDS
         prefix, anew = cut.filter(ended), cut.filter(~ended)
-        begin, end = _span(anew.filter(pl.col("status") != EventStatus.WITHDRAWN.value), first, last)
+        begin, end = _span(anew.filter(STANDS), first, last)
         flags = _flags(paths, begin, end)
-        flags = _outside(flags, pl.concat([prefix, kept.filter(pl.col("status") != EventStatus.WITHDRAWN.value)]))
-        context = kept.filter(pl.col("status") != EventStatus.WITHDRAWN.value, pl.col("last_flag_at") >= begin - REACH)
+        flags = _outside(flags, pl.concat([prefix, kept.filter(STANDS)]))
+        context = kept.filter(STANDS, pl.col("last_flag_at") >= begin - REACH)
         found = group(
             pl.concat([stretches_of_flags(flags), stretches_of_events(prefix), stretches_of_events(context)]),
             scored_until=max(front or last, last) + MINUTE,
         )
-        found = found.join(context, on="event_id", how="anti", nulls_equal=False) if context.height else found
-        found = with_messages(settings, found)
+        found = with_messages(settings, found.join(context, on="event_id", how="anti"))
         revised = revise(cut, found)
         for day in _days_of(pl.concat([cut, revised])):
             of_day = pl.concat([kept, revised]).filter(pl.col("opened_at").dt.date() == day)
@@ -115,13 +114,9 @@ def update_events(settings: Settings, first: datetime, last: datetime, *, front:
 
 def _touched(known: pl.DataFrame, first: datetime, last: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Events that flags of the range can change, and all others."""
-    recovery = pl.col("type").replace_strict(
-        [kind.value for kind in RULES],
-        pl.Series([rules.reach for rules in RULES.values()], dtype=pl.Duration("us")),
-        return_dtype=pl.Duration("us"),
-    )
+    reach = by_type(lambda rules: rules.reach, pl.Duration("us"))
     begin, end = pl.lit(first, UTC_MICROSECONDS), pl.lit(last + MINUTE, UTC_MICROSECONDS)
-    near = (pl.col("opened_at") <= end + recovery) & (pl.col("last_flag_at") >= begin - recovery)
+    near = (pl.col("opened_at") <= end + reach) & (pl.col("last_flag_at") >= begin - reach)
     touched = near | (pl.col("status") == EventStatus.OPEN.value)
     return known.filter(touched), known.filter(~touched)
 

@@ -14,7 +14,7 @@ from iot_pipeline.anomalies.detectors.base import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.models.minute_grid import READ
 from iot_pipeline.clock import DAY, MINUTE, day_start
-from iot_pipeline.paths import DataPaths, day_folder
+from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import DEVICE_MINUTE_SCHEMA, device_minute_tree
 
 MOST_DAYS = 14
@@ -108,7 +108,7 @@ def _day(paths: DataPaths, day: date) -> pl.LazyFrame | None:
     tree = device_minute_tree(paths)
     begin = day_start(day)
     files = list(tree.sealed.files(day))
-    if not files and day_folder(tree.open, day).exists():
+    if not files:
         files = [path for part in tree.open_parts(begin, begin + DAY - MINUTE) for path in part.files if path.exists()]
     if not files:
         return None

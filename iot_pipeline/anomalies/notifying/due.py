@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.events.event import KEY, EventStatus
+from iot_pipeline.anomalies.events.event import KEY, STANDS
 from iot_pipeline.anomalies.events.severity import at_least
 from iot_pipeline.anomalies.notifying.told import Attempt, Outcome
 from iot_pipeline.anomalies.severity import Severity
@@ -59,7 +59,7 @@ def due(
     # What goes on after midnight is a new event and no news.
     keys = {attempt.key for attempt in mine}
     new = events.filter(
-        pl.col("status") != EventStatus.WITHDRAWN.value,
+        STANDS,
         pl.col("last_flag_at") >= pl.lit(now - LIVE_EDGE, UTC_MICROSECONDS),
         pl.col("severity").is_in(at_least(least)),
         ~pl.col("event_id").is_in(list(done)),

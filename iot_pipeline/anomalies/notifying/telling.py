@@ -54,13 +54,14 @@ def tell_new_events(
     """
     now = now or utc_now()
     events = read_events(settings.paths, now.date() - DAY, now.date())
+    attempts = told_since(settings.paths, now)
+    done = settled(attempts, most_attempts=MOST_ATTEMPTS)
     outcomes: Counter[Outcome] = Counter()
     for channel in channels(settings) if over is None else over:
-        attempts = told_since(settings.paths, now)
         chosen = due(
             events,
             attempts,
-            settled(attempts, most_attempts=MOST_ATTEMPTS),
+            done,
             channel=channel.name,
             now=now,
             least=Severity(settings.notify_severity),

@@ -12,7 +12,7 @@ import polars as pl
 
 from iot_pipeline.clock import DAY, MINUTE, floor_minute
 from iot_pipeline.errors import TransientError
-from iot_pipeline.live.model import LatestReading, LiveFlag, Window
+from iot_pipeline.live.model import LatestReading, Window
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.serving import history
 from iot_pipeline.serving.anomalies import SeenFlag, Wanted, flags
@@ -312,11 +312,6 @@ def readings_around(paths: DataPaths, device_id: str, series: Series, at: dateti
     columns = ("event_ts", "value", "text", "quality", "received_at", "message_id")
     near = found.with_columns((pl.col("event_ts") - at).abs().alias("away")).sort("away").head(READINGS_SHOWN)
     return near.sort("event_ts").select(columns)
-
-
-def mark_of(flag: LiveFlag) -> tuple[datetime, float, str]:
-    """Where a flag is drawn, and its sentence."""
-    return (flag.event_ts, flag.value, flag.reason)
 
 
 def bounded(device_id: str) -> str:

@@ -12,6 +12,7 @@ from iot_pipeline.serving.pages import shell
 from iot_pipeline.serving.pages.inbox import view as inbox_view
 from iot_pipeline.serving.pages.inbox.data import read_entries
 from iot_pipeline.serving.pages.overview import view
+from iot_pipeline.serving.pages.overview.stages import DOTS, draw_stages
 from iot_pipeline.serving.pages.parts import links
 from iot_pipeline.serving.pages.parts.charts import sparkline
 from iot_pipeline.serving.pages.parts.markup import Tag, anchor, box, text
@@ -22,7 +23,6 @@ from iot_pipeline.serving.pages.parts.wording import format_count, format_durati
 FLEET_SECONDS, PIPELINE_SECONDS, ALARM_SECONDS, SAMPLE_SECONDS = 2.0, 5.0, 3.0, 5.0
 ALARMS = 8
 SAMPLES_LEFT_OUT = 4
-_DOTS = {view.Level.ok: "dot-ok", view.Level.warn: "dot-warn", view.Level.bad: "dot-bad", view.Level.unknown: ""}
 
 
 class _Look:
@@ -124,7 +124,7 @@ class _Overview:
         if self._changed("alarms", shown):
             self._draw_alarms(self._alarms)
         if self._changed("stages", self._pipe.stages):
-            self._draw_stages(self._pipe.stages)
+            draw_stages(self._stages, self._pipe.stages)
         if self._changed("beats", self._pipe.at):
             self._draw_collectors()
 
@@ -147,7 +147,7 @@ class _Overview:
                     with box("verdict-reasons", tag="ul"):
                         for level, reason in verdict.reasons[:6]:
                             with box("", tag="li"):
-                                box(f"dot {_DOTS[level]}", tag="span", aria_hidden="true")
+                                box(f"dot {DOTS[level]}", tag="span", aria_hidden="true")
                                 text(reason)
 
     def _draw_first(self, steps: Sequence[view.Step]) -> None:
@@ -184,27 +184,6 @@ class _Overview:
             if len(entries) > ALARMS:
                 anchor(f"{format_count(len(entries) - ALARMS)} more", "/anomalies", "link")
 
-    def _draw_stages(self, stages: Sequence[view.Stage]) -> None:
-        self._stages.clear()
-        with self._stages:
-            for stage in stages:
-                with box("stage", tag="li", title=stage.what):
-                    box(f"dot {_DOTS[stage.level]}", tag="span", aria_hidden="true")
-                    if stage.asset:
-                        anchor(
-                            stage.name, links.dagster_url(stage.asset), "stage-name", target="_blank", rel="noopener"
-                        )
-                    else:
-                        text(stage.name, "stage-name")
-                    with box("stage-last muted", tag="span"):
-                        if stage.last is None:
-                            text("nothing yet")
-                        else:
-                            text("complete to ")
-                            instant(stage.last, "time")
-                    behind = stage.behind.total_seconds() if stage.behind is not None else None
-                    text("" if behind is None else format_duration(max(behind, 0)), "num stage-behind")
-
     def _draw_collectors(self) -> None:
         self._collectors.clear()
         with self._collectors:
@@ -213,7 +192,7 @@ class _Overview:
             for beat in self._pipe.collectors:
                 level, words = view.collector_level(beat, self._pipe.at)
                 with box("collector", tag="li"):
-                    box(f"dot {_DOTS[level]}", tag="span", aria_hidden="true")
+                    box(f"dot {DOTS[level]}", tag="span", aria_hidden="true")
                     text(f"{beat.collector}", "stage-name")
                     text(f"{words} · {beat.broker}", "muted collector-words")
                     text(f"{format_count(beat.messages)} messages", "num muted")
@@ -250,7 +229,7 @@ class _FleetCard:
         pulse = card.pulse
         kind = {view.Level.ok: "pill-ok", view.Level.bad: "pill-bad", view.Level.warn: "pill-warn"}.get(card.level, "")
         self._pill.classes(remove="pill-ok pill-bad pill-warn", add=kind)
-        self._dot.classes(remove="dot-ok dot-bad dot-warn", add=_DOTS[card.level])
+        self._dot.classes(remove="dot-ok dot-bad dot-warn", add=DOTS[card.level])
         _say(self._words, card.words)
         _say(self._rate, format_number(pulse.readings_per_second, 3 if pulse.readings_per_second < 100 else 4))
         _say(self._lag, format_duration(pulse.lag_seconds))

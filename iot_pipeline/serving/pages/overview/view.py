@@ -15,7 +15,7 @@ from iot_pipeline.live.model import FleetPulse, LiveState, LiveStatus
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.serving.pages.parts.wording import format_duration
 from iot_pipeline.stats.published import front, newest_day, newest_in, newest_minute
-from iot_pipeline.stats.relations import minute_trees
+from iot_pipeline.stats.relations import flags_tree
 
 # As `iot status` judges.
 LANDING_LATE = timedelta(seconds=30)
@@ -170,7 +170,7 @@ def pipeline(paths: DataPaths, now: datetime) -> Pipeline:
         _built(
             "Flags",
             "anomaly_flags",
-            newest_in(minute_trees(paths)["anomaly_flags"]),
+            newest_in(flags_tree(paths)),
             now,
             "Readings that a detector found unusual, with expected band and reason.",
         ),

@@ -16,6 +16,7 @@ from iot_pipeline.serving import quality
 from iot_pipeline.serving.history import NotPublished
 from iot_pipeline.serving.pages import shell
 from iot_pipeline.serving.pages.overview import view as overview_view
+from iot_pipeline.serving.pages.overview.stages import draw_stages
 from iot_pipeline.serving.pages.overview.view import fleet_title
 from iot_pipeline.serving.pages.parts import links, states
 from iot_pipeline.serving.pages.parts.browser import replace_address
@@ -26,7 +27,7 @@ from iot_pipeline.serving.pages.parts.numbers import figure
 from iot_pipeline.serving.pages.parts.refresh import every
 from iot_pipeline.serving.pages.parts.tables import Cell, Column, table
 from iot_pipeline.serving.pages.parts.times import instant
-from iot_pipeline.serving.pages.parts.wording import format_count, format_duration
+from iot_pipeline.serving.pages.parts.wording import format_count
 from iot_pipeline.serving.pages.quality.devices import draw_devices, draw_fleets
 from iot_pipeline.serving.pages.sheets import sheet
 
@@ -34,12 +35,6 @@ REFRESH_SECONDS = 15.0
 SPAN, SPAN_WORDS = timedelta(hours=3), "last 3 hours"
 QUARANTINE_SPAN, QUARANTINE_WORDS = DAY, "last 24 hours"
 _ALL = ""
-_DOTS = {
-    overview_view.Level.ok: "dot-ok",
-    overview_view.Level.warn: "dot-warn",
-    overview_view.Level.bad: "dot-bad",
-    overview_view.Level.unknown: "",
-}
 NO_DAYS = (
     "The present day is built so far within the hour, yesterday shortly after 00:20 UTC. To build it now, materialise "
     "`device_slo` in Dagster."
@@ -133,7 +128,7 @@ class _Quality:
         run, paths = self._context.workers.run, self._context.paths
         now = await run(_read_now, paths, self._reason)
         if self._changed("stages", now.pipeline.stages):
-            self._draw_stages(now.pipeline.stages)
+            draw_stages(self._stages, now.pipeline.stages, after=" behind")
         if self._changed("failed", now.failed):
             self._draw_failed(now.failed)
         if self._changed("account", now.account.rows.rows()):
@@ -209,27 +204,6 @@ class _Quality:
         # Not where the choice was made: that place may be drawn anew meanwhile.
         with self._soon:
             ui.timer(0, self._refresh, once=True)
-
-    def _draw_stages(self, stages: Sequence[overview_view.Stage]) -> None:
-        self._stages.clear()
-        with self._stages:
-            for stage in stages:
-                with box("stage", tag="li", title=stage.what):
-                    box(f"dot {_DOTS[stage.level]}", tag="span", aria_hidden="true")
-                    if stage.asset:
-                        anchor(
-                            stage.name, links.dagster_url(stage.asset), "stage-name", target="_blank", rel="noopener"
-                        )
-                    else:
-                        text(stage.name, "stage-name")
-                    with box("stage-last muted", tag="span"):
-                        if stage.last is None:
-                            text("nothing yet")
-                        else:
-                            text("complete to ")
-                            instant(stage.last, "time")
-                    behind = None if stage.behind is None else max(stage.behind.total_seconds(), 0)
-                    text("" if behind is None else f"{format_duration(behind)} behind", "num stage-behind")
 
     def _draw_failed(self, failed: Sequence[quality.FailedBuild]) -> None:
         self._failed.clear()
