@@ -18,6 +18,17 @@ from iot_pipeline.errors import StorageUnavailable
 
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
+Stamp = list[int]
+
+
+def stamp(path: Path) -> Stamp | None:
+    """What tells one content of an atomically replaced file from the next; None when it is gone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
 
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable (a rename is durable only after this)."""

@@ -58,7 +58,7 @@ def device_readings(
         found = _sealed(inputs, wanted)
     else:
         found = _current(paths, inputs, device_id, wanted)
-    return found.cast(pl.Schema(DEVICE_READINGS_SCHEMA)).sort(DEVICE_READINGS_KEY, nulls_last=False)
+    return found.sort(DEVICE_READINGS_KEY, nulls_last=False)
 
 
 def _sealed(inputs: Sequence[DayInput], wanted: pl.Expr) -> pl.DataFrame:
@@ -67,9 +67,13 @@ def _sealed(inputs: Sequence[DayInput], wanted: pl.Expr) -> pl.DataFrame:
         pl.scan_parquet(list(one.sealed), hive_partitioning=False).filter(wanted).select(list(READING_SCHEMA))
         for one in inputs
         if one.sealed
-    ]
-    rows = pl.concat(frames).collect() if frames else pl.DataFrame(schema=READING_SCHEMA)
-    return rows.with_columns(pl.lit(None, DEVICE_READINGS_SCHEMA[CORRECTED_BY]).alias(CORRECTED_BY))
+    ] or [pl.LazyFrame(schema=READING_SCHEMA)]
+    return (
+        pl.concat(frames)
+        .with_columns(pl.lit(None).alias(CORRECTED_BY))
+        .cast(pl.Schema(DEVICE_READINGS_SCHEMA))
+        .collect()
+    )
 
 
 def _current(paths: DataPaths, inputs: Sequence[DayInput], device_id: str, wanted: pl.Expr) -> pl.DataFrame:
@@ -83,4 +87,5 @@ def _current(paths: DataPaths, inputs: Sequence[DayInput], device_id: str, wante
         except duckdb.IOException as error:
             raise FileNotFoundError(str(error)) from error
     # DuckDB calls the zone of the session by its full name.
-    return rows.with_columns(pl.col("event_ts", "received_at").dt.convert_time_zone("UTC")).filter(wanted)
+    rows = rows.with_columns(pl.col("event_ts", "received_at").dt.convert_time_zone("UTC"))
+    return rows.filter(wanted).cast(pl.Schema(DEVICE_READINGS_SCHEMA))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from filelock import FileLock
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.errors import ConfigurationError, DataError
-from iot_pipeline.files import write_bytes, write_parquet
+from iot_pipeline.files import stamp, write_bytes, write_parquet
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.trees import UTC_MICROSECONDS, write_seed
 
@@ -250,14 +251,21 @@ def prepare_corrections(paths: DataPaths) -> None:
 
 def pieces_between(paths: DataPaths, start: datetime, end: datetime) -> pl.DataFrame:
     """The pieces in force that meet event times from `start` until before `end` (PIECE_SCHEMA)."""
-    try:
-        found = pl.read_parquet(pieces_file(paths), hive_partitioning=False)
-    except FileNotFoundError:
+    path = pieces_file(paths)
+    seen = stamp(path)
+    if seen is None:
         if not _records(paths):
             return pl.DataFrame(schema=PIECE_SCHEMA)
         prepare_corrections(paths)
-        found = pl.read_parquet(pieces_file(paths), hive_partitioning=False)
-    return found.filter(pl.col("from_ts") < end, pl.col("to_ts") > start)
+        seen = stamp(path) or []
+    found = _pieces_of(path, tuple(seen))
+    return found if found.is_empty() else found.filter(pl.col("from_ts") < end, pl.col("to_ts") > start)
+
+
+@lru_cache(maxsize=4)
+def _pieces_of(path: Path, seen: tuple[int, ...]) -> pl.DataFrame:  # noqa: ARG001 -- another stamp, other pieces
+    """Every question about readings asks for the pieces, and they hardly ever change."""
+    return pl.read_parquet(path, hive_partitioning=False)
 
 
 def pieces(corrections: Sequence[Correction]) -> list[dict[str, object]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from iot_pipeline.clock import DAY, MINUTE, day_start, minutes_between
+from iot_pipeline.files import Stamp, stamp
 from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
 from iot_pipeline.readings.store import LANDED_FORMAT, event_day_files, event_minute_files, landed_of, open_root
@@ -21,7 +22,6 @@ from iot_pipeline.stats.relations import sealed_readings
 # again when the landing minute that told it first is decoded anew and tells it no more.
 INPUTS_FILE = "inputs.json"
 COPIES_FILE = "copies.parquet"
-Stamp = list[int]
 
 SORTED_READINGS = "device_id, metric, event_ts, unit"
 COLUMNS = ", ".join(READING_SCHEMA)
@@ -97,15 +97,6 @@ def readings_sql(inputs: Iterable[DayInput]) -> str:
     """
     parts = [_day_sql(found) for found in inputs]
     return "\nunion all\n".join(part for part in parts if part) or _nothing()
-
-
-def stamp(path: Path) -> Stamp | None:
-    """What tells one content of an atomically replaced file from the next; None when it is gone."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
 def input_name(path: Path) -> str:

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from iot_pipeline.clock import DAY, day_key, utc_now
 from iot_pipeline.errors import DataError
+from iot_pipeline.files import Stamp, stamp
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.store import event_day_files
 from iot_pipeline.retained import Level, refuse_removed
@@ -35,7 +36,6 @@ from iot_pipeline.stats.inputs import (
     input_name,
     quoted,
     sealed_inputs,
-    stamp,
 )
 from iot_pipeline.stats.relations import minute_trees, sealed_readings
 from iot_pipeline.stats.session import engine
@@ -175,7 +175,7 @@ def _remove_unchanged(path: Path, seen: list[int]) -> bool:
     return False
 
 
-def _write_version(settings: Settings, day: date, found: DayInput, stamps: Mapping[str, list[int]]) -> None:
+def _write_version(settings: Settings, day: date, found: DayInput, stamps: Mapping[str, Stamp]) -> None:
     copies = all_copies_sql(found)
     with sealed_readings(settings.paths).publishing(day) as building, engine(settings.paths) as connection:
         try:
