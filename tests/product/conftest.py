@@ -93,5 +93,5 @@ def sent(live: Live, first_minute: float, tmp_path_factory: pytest.TempPathFacto
     """Replayed files by data set. Their days take minutes to be built, so the first module sends them already."""
     files = [play_awkward(live, tmp_path_factory.mktemp("awkward"))]
     if WEATHER.exists():
-        files.append(play_weather(live))
+        files.append(play_weather(live, tmp_path_factory.mktemp("weather")))
     return {file.dataset: file for file in files}
