@@ -134,18 +134,25 @@ def dagster_events(
     selected = {key.to_python_identifier() for key in context.selected_asset_keys}
     for event in events:
         unique_id = event["data"].get("node_info", {}).get("unique_id", "")
+        if _tests_no_asset(models.manifest, unique_id):
+            continue  # It passed, or nothing would have been published.
         history = {} if lineage.known(unique_id) else _declared_columns(models.manifest, unique_id)
         message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata=history)
         for made in message.to_default_asset_events(
             models.manifest, translator, context, target_path=models.path.parent, project=models.project
         ):
-            if isinstance(made, dg.AssetObservation):
-                continue  # a test of a staging view: it passed, or nothing would have been published
             if not isinstance(made, dg.Output):
                 yield made
             elif made.output_name in selected:
                 lineage.learn(unique_id, made.metadata)
                 yield made.with_metadata({**made.metadata, **lineage.metadata(unique_id)})
+
+
+def _tests_no_asset(manifest: Manifest, unique_id: str) -> bool:
+    """Whether this is a test of a staging view or an intermediate table, which Dagster knows nothing of."""
+    attached = manifest["nodes"].get(unique_id, {}).get("attached_node")
+    tags = manifest["nodes"].get(attached, {}).get("tags", [])
+    return "staging" in tags or "intermediate" in tags
 
 
 class ColumnLineage:
