@@ -322,3 +322,28 @@ def test_a_silent_server_is_connected_to_again(
         take(source, lambda _: source.state.reconnects > 0, "a new session")
         server.write("a", 2.0)
         take(source, lambda changes: 2.0 in values_of(changes, "a"), "the new value")
+
+
+def test_a_text_that_does_not_change_is_told_again_as_long_as_the_server_publishes(
+    settings: Settings, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "STILL_SECONDS", 0.2)
+    monkeypatch.setattr(subscription, "KEEPALIVE_SECONDS", 0.1)
+    with plant(free_port, {"state": "idle", "level": 1.0}) as server:
+        own = configured(settings, server.url, tmp_path, browse=[{}])
+        with source_for(own) as source:
+            taken = collected(source, "state", 3)
+            server.write("state", "running")
+            taken += collected(source, "state", 3)
+    told = [change for change in changes_of(taken) if change["metric"] == "state"]
+    texts = [change["text"] for change in told]
+    assert texts == sorted(texts), "nothing is told again once it changed"
+    assert set(texts) == {"idle", "running"}
+    # What is told again happened when the server published that nothing changed; it was never heard of its source.
+    again = [change["server_ts"] for change in told if "source_ts" not in change]
+    assert len(again) >= 3
+    assert again == sorted(set(again))
+    assert len(values_of(changes_of(taken), "level")) == 1
+    rows, sink = decoded(settings, taken)
+    assert sink.problems == []
+    assert len(rows) == len(told) + 1

@@ -151,7 +151,13 @@ class ServerSession:
             lost = self._progress.without_history(resolved.items)
             self._progress.hold(on=bool(gaps))
             self._subscription = subscription = Subscription(
-                client, self._config, resolved, take=self._live, missed=self._missed, ended=self._lost.set
+                client,
+                self._config,
+                resolved,
+                take=self._live,
+                still=self._unchanged,
+                missed=self._missed,
+                ended=self._lost.set,
             )
             absent = await subscription.start()
             self._connected(subscription, lost)
@@ -197,6 +203,10 @@ class ServerSession:
         changes = [render(item, value) for item, value in values]
         marks, heard = self._progress.live(values)
         await self._hand_over(changes, marks, heard)
+
+    async def _unchanged(self, values: Values) -> None:
+        # No marks: their times are the server's, and those of changes may be of another clock.
+        await self._hand_over(render(item, value) for item, value in values)
 
     def _note_overflow(self, item: Item, value: ua.DataValue) -> None:
         self._counts["overflows"] += 1

@@ -6,6 +6,7 @@ It knows no files, no history and no reconnecting; what arrives goes to the sess
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import structlog
 from asyncua import Client, ua
@@ -20,6 +21,9 @@ KEEPALIVE_SECONDS = 5.0
 # Without publish requests, as while the disk is away, the server keeps the subscription for this long.
 LIFETIME_SECONDS = 600.0
 SILENCE_SECONDS = 10.0
+# A text is told again this often while the server publishes: what it says is a state, and a state that nobody has
+# told for a minute is not known any more. Shorter than that minute, with room for a publish response in between.
+STILL_SECONDS = 30.0
 LAST_SEQUENCE = 2**32 - 1
 # The node is not there, or not for us: reading it would fail as well.
 NODE_ERRORS = frozenset(
@@ -48,6 +52,7 @@ class Subscription:
         resolved: Resolved,
         *,
         take: Callable[[Values], Awaitable[None]],
+        still: Callable[[Values], Awaitable[None]],
         missed: Callable[[int, int], None],
         ended: Callable[[], None],
     ) -> None:
@@ -58,6 +63,7 @@ class Subscription:
             config: intervals and queue size.
             resolved: the nodes.
             take: is given changes in order, and may wait.
+            still: is given texts that have not changed, with the time at which the server published that.
             missed: is told the expected and the received sequence number when a notification never came.
             ended: is told that the server ended the subscription.
         """
@@ -66,6 +72,7 @@ class Subscription:
         self._items = resolved.items
         self._limits = resolved.limits
         self._take = take
+        self._still = still
         self._missed = missed
         self._ended = ended
         self._id: int | None = None
@@ -74,6 +81,8 @@ class Subscription:
         self._allowed_silence = math.inf
         self._last_publish = time.monotonic()
         self._last_polled: dict[Item, tuple[object, ...]] = {}
+        self._texts: dict[Item, ua.DataValue] = {}
+        self._last_still = time.monotonic()
         self.polled: list[Item] = []
         # Nodes that cannot be collected, and why.
         self.missing: dict[str, str] = dict.fromkeys(resolved.unknown, "its namespace is not on the server")
@@ -192,13 +201,34 @@ class Subscription:
                 values += [(self._items[told.ClientHandle], told.Value) for told in notification.MonitoredItems]
             elif isinstance(notification, ua.StatusChangeNotification) and notification.Status.is_bad():
                 self._ended()
-        if values:
-            self._blocked = True
-            try:
+        self._blocked = True
+        try:
+            if values:
                 await self._take(values)
-            finally:
-                self._blocked = False
-                self._last_publish = time.monotonic()
+            await self._tell_again(values, message.PublishTime)
+        finally:
+            self._blocked = False
+            self._last_publish = time.monotonic()
+
+    async def _tell_again(self, changed: Values, at: datetime | None) -> None:
+        """Hand over the texts that did not change: servers report changes, and this response says there was none."""
+        for item, value in changed:
+            is_text = value.Value is not None and isinstance(value.Value.Value, str)
+            if is_text and (value.StatusCode is None or value.StatusCode.is_good()):
+                self._texts[item] = value
+            else:
+                self._texts.pop(item, None)
+        if at is None or time.monotonic() - self._last_still < STILL_SECONDS:
+            return
+        self._last_still = time.monotonic()
+        fresh = {item for item, _ in changed}
+        still = [
+            (item, ua.DataValue(Value=value.Value, StatusCode=value.StatusCode, ServerTimestamp=at))
+            for item, value in self._texts.items()
+            if item not in fresh
+        ]
+        if still:
+            await self._still(still)
 
     def _check_sequence(self, number: int) -> None:
         """See that no notification is missing: the library drops, for instance, what it cannot parse."""
