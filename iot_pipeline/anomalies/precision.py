@@ -1,20 +1,22 @@
 """What people said, put to use: how often each detector was right in each class, and what follows for thresholds.
 
-What was said is recorded in `feedback.py`; events are in `events/`. Only the last word about a flag counts, and an
-event counts once, however many of its flags were judged.
+What was said is recorded in `feedback.py`; events are in `events/`. An event counts once, by the last word about any
+of its flags, for every detector that flagged in it: people judge what they see, and that is its strangest flag.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 import polars as pl
 
 from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.events.event import STANDS, no_events
 from iot_pipeline.anomalies.events.store import read_events
 from iot_pipeline.anomalies.feedback import FeedbackLabel, read_feedback
 from iot_pipeline.anomalies.kinds import with_type
 from iot_pipeline.anomalies.models.classes import class_of
-from iot_pipeline.clock import DAY, MINUTE
+from iot_pipeline.clock import MINUTE, floor_minute
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.stats.relations import flags_tree
 from iot_pipeline.trees import UTC_MICROSECONDS
 
 JUDGING = (FeedbackLabel.confirmed.value, FeedbackLabel.false_alarm.value)
@@ -48,10 +50,13 @@ def precision_table(paths: DataPaths) -> pl.DataFrame:
     within 1 and LARGEST: people never lower a threshold below what the budget of alerts asks for.
     """
     judged = _judged(paths)
+    if judged.is_empty():
+        return pl.DataFrame(schema=PRECISION_SCHEMA)
+    flagged = class_of(paths, judged.drop("detector").join(_detectors(paths, judged), on="what"))
     confirmed = pl.col("label") == FeedbackLabel.confirmed.value
     drawn = (pl.col("confirmed") + PATIENCE * NEUTRAL) / (pl.col("confirmed") + pl.col("false_alarms") + PATIENCE)
     return (
-        judged.group_by("detector", "type", "class")
+        flagged.group_by("detector", "type", "class")
         .agg(confirmed.sum().alias("confirmed"), (~confirmed).sum().alias("false_alarms"))
         .with_columns(
             (pl.col("confirmed") / (pl.col("confirmed") + pl.col("false_alarms"))).alias("precision"),
@@ -76,51 +81,61 @@ def confirmed_spans(paths: DataPaths, first: datetime, last: datetime) -> pl.Dat
     return spans.unique().sort(*SERIES, "begin", "end")
 
 
+def _said(paths: DataPaths) -> pl.DataFrame:
+    """The last word about each flag, in the order in which it was said: order, label, SERIES, event_ts, detector."""
+    rows = [
+        (one.label.value, one.flag.device_id, one.flag.metric, one.flag.unit, one.flag.event_ts, one.flag.detector)
+        for one in read_feedback(paths)
+    ]
+    schema = {
+        "label": pl.String(),
+        **dict.fromkeys(SERIES, pl.String()),
+        "event_ts": UTC_MICROSECONDS,
+        "detector": pl.String(),
+    }
+    said = pl.DataFrame(rows, schema=schema, orient="row").with_row_index("order")
+    return said.unique([*SERIES, "event_ts", "detector"], keep="last", maintain_order=True)
+
+
 def _judged(paths: DataPaths) -> pl.DataFrame:
-    """One row an event, or flag without one, that was confirmed or called a false alarm; the last word counts."""
-    said = pl.DataFrame(
-        [
-            [
-                one.at,
-                one.label.value,
-                one.flag.device_id,
-                one.flag.metric,
-                one.flag.unit,
-                one.flag.event_ts,
-                one.flag.detector,
-            ]
-            for one in read_feedback(paths)
-        ],
-        schema={
-            "at": UTC_MICROSECONDS,
-            "label": pl.String(),
-            **dict.fromkeys(SERIES, pl.String()),
-            "event_ts": UTC_MICROSECONDS,
-            "detector": pl.String(),
-        },
-        orient="row",
-    )
-    flag = [*SERIES, "event_ts", "detector"]
-    said = said.with_row_index("order").unique(flag, keep="last", maintain_order=True)
-    said = with_type(said.filter(pl.col("label").is_in(JUDGING)))
-    if said.is_empty():
-        return said.with_columns(
-            pl.lit(None, pl.String).alias("class"), *(pl.col("event_ts").alias(name) for name in ("begin", "end"))
-        )
-    instants = said["event_ts"].to_list()
-    events = read_events(paths, min(instants).date() - DAY, max(instants).date())
-    events = events.select(*SERIES, "type", "event_id", "opened_at", "last_flag_at")
-    found = (
-        said.join(events, on=[*SERIES, "type"], how="left", nulls_equal=True)
-        .with_columns(pl.col("event_ts").is_between("opened_at", "last_flag_at").fill_null(value=False).alias("inside"))
-        .sort("order", "inside")
+    """One row an event, or flag without one, that was confirmed or called a false alarm; the last word counts.
+
+    Returns:
+        what (the event's name, or one of its own), label, SERIES, type, detector (of the flag that was judged), begin
+        and end (UTC).
+    """
+    said = with_type(_said(paths))
+    days = said["event_ts"].dt.date()
+    first, last = days.min(), days.max()
+    events = read_events(paths, first, last) if isinstance(first, date) and isinstance(last, date) else no_events()
+    spans = events.select(*SERIES, "type", "event_id", "opened_at", "last_flag_at", STANDS.alias("stands"))
+    inside = pl.col("event_ts").is_between("opened_at", "last_flag_at").fill_null(value=False)
+    return (
+        said.join(spans, on=[*SERIES, "type"], how="left", nulls_equal=True)
+        .with_columns(inside.alias("inside"))
+        # An event that was withdrawn was judged all the same, unless another took its place.
+        .sort("order", "inside", "stands", "opened_at")
         .unique("order", keep="last", maintain_order=True)
         .with_columns(
             pl.when("inside").then("event_id").otherwise(pl.format("flag {}", "order")).alias("what"),
             pl.when("inside").then("opened_at").otherwise("event_ts").alias("begin"),
             pl.when("inside").then("last_flag_at").otherwise("event_ts").alias("end"),
         )
-        .sort("order")
-        .unique(["what", "detector"], keep="last", maintain_order=True)
+        .unique("what", keep="last", maintain_order=True)
+        .filter(pl.col("label").is_in(JUDGING))
+        .select("what", "label", *SERIES, "type", "detector", "begin", "end")
     )
-    return class_of(paths, found)
+
+
+def _detectors(paths: DataPaths, judged: pl.DataFrame) -> pl.DataFrame:
+    """what, detector: who flagged in each event. Of flags that retention removed, the one that was judged is known."""
+    found = [judged.select("what", "detector")]
+    for _, part in judged.group_by(pl.col("begin").dt.date()):
+        begin, end = (floor_minute(at) for at in (*part["begin"].sort()[:1], *part["end"].sort()[-1:]))
+        flags = with_type(flags_tree(paths).read(begin, end)).select(*SERIES, "type", "event_ts", "detector")
+        spans = part.select("what", *SERIES, "type", "begin", "end")
+        inside = flags.join(spans, on=[*SERIES, "type"], how="inner", nulls_equal=True).filter(
+            pl.col("event_ts").is_between("begin", "end")
+        )
+        found.append(inside.select("what", "detector"))
+    return pl.concat(found).unique()

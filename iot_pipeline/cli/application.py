@@ -4,7 +4,6 @@
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,12 +70,11 @@ def settings_with(**options: object) -> "Settings":
     Raises:
         SettingsError: a setting or an option cannot be used.
     """
-    import structlog
-
+    from iot_pipeline.logs import log_lines
     from iot_pipeline.settings import load_settings
 
     # Standard output is for results: `iot sql ... > file` must hold nothing else.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_lines()
     return load_settings(**{name: value for name, value in options.items() if value is not None})
 
 

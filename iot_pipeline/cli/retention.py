@@ -59,6 +59,8 @@ def _tell(level: str, day: date) -> None:
 
 
 def _as_json(settings: "Settings", plans: "list[LevelPlan]", *, removed: bool) -> dict[str, object]:
+    from iot_pipeline.anomalies.models.forgetting import outlived
+
     levels: dict[str, object] = {
         plan.level: {
             "keep_days": plan.keep_days,
@@ -72,12 +74,20 @@ def _as_json(settings: "Settings", plans: "list[LevelPlan]", *, removed: bool) -
         }
         for plan in plans
     }
-    return {"applied": removed, "levels": levels, "runs": {"keep_days": settings.retention_runs_days}}
+    models = {"outlived": [one.version for one in outlived(settings.paths)]}
+    return {
+        "applied": removed,
+        "levels": levels,
+        "models": models,
+        "runs": {"keep_days": settings.retention_runs_days},
+    }
 
 
 def _print(settings: "Settings", plans: "list[LevelPlan]") -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from iot_pipeline.anomalies.models.forgetting import outlived
 
     table = Table(show_edge=False, pad_edge=False)
     for name in ("level", "kept for", "days to go", "files", "MB", "oldest", "newest", "held back"):
@@ -93,6 +103,11 @@ def _print(settings: "Settings", plans: "list[LevelPlan]") -> None:
             str(plan.days[-1]) if plan.days else "",
             f"{len(plan.held)}: {plan.why_held}" if plan.held else "",
         )
+    models = outlived(settings.paths)
+    oldest, newest = (str(models[place].day) if models else "" for place in (0, -1))
+    table.add_row(
+        "models", "as their flags", str(len(models)), "", "", oldest, newest, "by the nightly job, after the flags"
+    )
     runs = settings.retention_runs_days
     table.add_row("runs", f"{runs} days" if runs else "the minute window", "", "", "", "", "", "by the nightly job")
     Console(highlight=False, soft_wrap=True).print(table)

@@ -37,7 +37,7 @@ MINUTE_ASSETS = (
     "anomaly_flags",
     "anomaly_events",
 )
-DAY_ASSETS = ("readings_day", *(model.name for model in DAY_MODELS), "anomaly_model")
+DAY_ASSETS = ("readings_day", *(model.name for model in DAY_MODELS), "anomaly_model", "anomaly_day_flags")
 SPAN = re.compile(r"^(?P<first>[0-9T:-]+)(?:\.\.(?P<last>[0-9T:-]+))?$")
 ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
 GOOD = {"COMPLETED", "COMPLETED_SUCCESS"}

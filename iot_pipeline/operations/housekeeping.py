@@ -11,6 +11,8 @@ from pathlib import Path
 
 import structlog
 
+from iot_pipeline.anomalies.models.forgetting import forget, outlived
+from iot_pipeline.anomalies.models.model import Manifest
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.sealing import remove_superseded, superseded
 
@@ -25,15 +27,17 @@ class Chores:
     Attributes:
         superseded: files that a sealed version replaced long enough ago.
         run_folders: folders of dbt runs that a crash left behind.
+        models: learned models whose flags retention removed.
     """
 
     superseded: tuple[Path, ...]
     run_folders: tuple[Path, ...]
+    models: tuple[Manifest, ...]
 
 
 def find_chores(paths: DataPaths, now: datetime) -> Chores:
     """Look, and change nothing."""
-    return Chores(tuple(superseded(paths, now=now)), tuple(_left_behind(paths, now)))
+    return Chores(tuple(superseded(paths, now=now)), tuple(_left_behind(paths, now)), tuple(outlived(paths)))
 
 
 def do_chores(paths: DataPaths, chores: Chores, now: datetime) -> None:
@@ -41,7 +45,8 @@ def do_chores(paths: DataPaths, chores: Chores, now: datetime) -> None:
     removed = remove_superseded(paths, now=now)
     for folder in chores.run_folders:
         shutil.rmtree(folder, ignore_errors=True)
-    log.info("housekeeping_done", removed=removed, run_folders=len(chores.run_folders))
+    forget(paths, chores.models)
+    log.info("housekeeping_done", removed=removed, run_folders=len(chores.run_folders), models=len(chores.models))
 
 
 def _left_behind(paths: DataPaths, now: datetime) -> list[Path]:

@@ -6,6 +6,7 @@ from datetime import datetime
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import EVENTS, FLAGS
+from iot_pipeline.anomalies.daily.assets import DAY_FLAGS
 from iot_pipeline.anomalies.evaluation.assets import EVALUATION
 from iot_pipeline.anomalies.models.assets import MODEL
 from iot_pipeline.clock import DAY, day_key, day_start, minute_key, utc_now
@@ -35,8 +36,11 @@ late_flags = dg.define_asset_job(
 )
 day_chain = dg.define_asset_job(
     "day_chain",
-    selection=dg.AssetSelection.assets(*DAY_ASSETS, MODEL),
-    description="Seal days, then hours, days, months and years, then the model that flags the day's minutes.",
+    selection=dg.AssetSelection.assets(*DAY_ASSETS, MODEL, DAY_FLAGS),
+    description=(
+        "Seal days, then hours, days, months and years, then the model that flags the day's minutes, and the flags of "
+        "the day as a whole."
+    ),
 )
 evaluation = dg.define_asset_job(
     "evaluation",
@@ -99,10 +103,11 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
         before = runs_kept_since(settings, now)
         old = forgettable_runs(context.instance, before)
         context.log.info(
-            "%s %d superseded files and %d run folders, forgetting %d runs before %s",
+            "%s %d superseded files, %d run folders and %d learned models, forgetting %d runs before %s",
             "would remove" if config.preview else "removing",
             len(chores.superseded),
             len(chores.run_folders),
+            len(chores.models),
             len(old),
             day_key(before),
         )

@@ -192,6 +192,7 @@ def _roots(paths: DataPaths, level: Level) -> list[Path]:
             trees, roots = [*minute_marts(paths).values(), flags_tree(paths)], []
         case Level.DAY:
             return [
+                paths.day_flags,
                 paths.events,
                 *(paths.marts / model.name for model in DAY_MODELS if model.period in ("hour", "day")),
             ]

@@ -22,7 +22,6 @@ from iot_pipeline.readings.schema import BIRTH_SCHEMA, PAYLOAD_KEPT, QUARANTINE_
 
 ARRIVAL = ("received_at", "collector", "batch", "row")
 # Of readings in files. Without repetitions it is a strict order, so equal readings are stored alike.
-STORED_ORDER = ("device_id", "metric", "event_ts", "unit")
 _ROW_ORDER = ("device_id", "metric", "event_us", "unit")
 # Messages are decoded in portions of this size, so that what is between bytes and columns stays small.
 PORTION_BYTES = 32_000_000

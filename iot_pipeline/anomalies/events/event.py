@@ -11,7 +11,7 @@ from enum import StrEnum
 import polars as pl
 
 from iot_pipeline.anomalies.engine.detector import FlagType
-from iot_pipeline.clock import DAY
+from iot_pipeline.anomalies.events.pace import MOST_INTERVAL
 from iot_pipeline.stats.relations import EVENT_SCHEMA
 
 
@@ -32,8 +32,10 @@ class EventRules:
     """When flags of one type open an event and when it is over.
 
     Args:
-        recovery: without a flag for this long the event is over; flags closer than it are one event.
-        least_duration: from its first to its last flag, below which flags are an event only with `open_score`.
+        recovery: without a flag for this long the event is over; flags closer than it are one event. At least
+            `RECOVERY_INTERVALS` of the series' own intervals.
+        least_duration: from its first to its last flag, below which flags are an event only with `open_score`. Where
+            it is not zero, at least `DURATION_INTERVALS` of the series' own intervals.
         open_score: one flag of this score opens an event at once. It is above 1.0, which keeps one open: a
             signal that moves about the threshold does not open event after event.
     """
@@ -42,11 +44,12 @@ class EventRules:
     least_duration: timedelta
     open_score: float = 1.2
 
-    @property
-    def reach(self) -> timedelta:
-        """How far flags that are no event yet can lie before a flag that makes them one."""
-        return self.recovery + self.least_duration
 
+RECOVERY_INTERVALS = 2.5
+"""One reading may be late or missing and nothing has recovered; `device_slo` calls longer silences gaps."""
+
+DURATION_INTERVALS = 1.5
+"""What has to last is flagged in three readings in a row: two alone say nothing about how long it lasted."""
 
 _MINUTES = timedelta(minutes=1)
 # What shows in one reading opens at once; what is a state of the signal has to last, and to be gone for longer.
@@ -57,24 +60,54 @@ RULES: Mapping[FlagType, EventRules] = {
     FlagType.STUCK: EventRules(recovery=10 * _MINUTES, least_duration=timedelta(0)),
     FlagType.STEP: EventRules(recovery=15 * _MINUTES, least_duration=_MINUTES),
     FlagType.NOISE: EventRules(recovery=15 * _MINUTES, least_duration=_MINUTES),
-    FlagType.DRIFT: EventRules(recovery=30 * _MINUTES, least_duration=2 * _MINUTES),
-    FlagType.SHAPE: EventRules(recovery=10 * _MINUTES, least_duration=timedelta(0)),
+    # The daily tier flags hours: those that follow each other are one event.
+    FlagType.DRIFT: EventRules(recovery=60 * _MINUTES, least_duration=2 * _MINUTES),
+    FlagType.SHAPE: EventRules(recovery=60 * _MINUTES, least_duration=timedelta(0)),
     FlagType.MULTICHANNEL: EventRules(recovery=10 * _MINUTES, least_duration=_MINUTES),
 }
 
 
-def by_type(rule: Callable[[EventRules], timedelta | float], kind: pl.DataType) -> pl.Expr:
-    """What `rule` says for the column `type`."""
-    values = pl.Series([rule(rules) for rules in RULES.values()], dtype=kind)
-    return pl.col("type").replace_strict([name.value for name in RULES], values, return_dtype=kind)
+def recovery() -> pl.Expr:
+    """Recovery by the columns `type` and `interval` (how often the series speaks, or null)."""
+    return pl.max_horizontal(_by_type(lambda rules: rules.recovery), _intervals(RECOVERY_INTERVALS))
+
+
+def least_duration() -> pl.Expr:
+    """Least duration by the columns `type` and `interval`."""
+    of_type = _by_type(lambda rules: rules.least_duration)
+    longer = pl.max_horizontal(of_type, _intervals(DURATION_INTERVALS))
+    return pl.when(of_type > timedelta(0)).then(longer).otherwise(of_type)
+
+
+def reach() -> pl.Expr:
+    """How far flags that are no event yet can lie before a flag that makes them one, by `type` and `interval`."""
+    return recovery() + least_duration()
+
+
+def open_score() -> pl.Expr:
+    """The score at which one flag opens an event, by the column `type`."""
+    names, scores = zip(*((name.value, rules.open_score) for name, rules in RULES.items()), strict=True)
+    return pl.col("type").replace_strict(names, scores, return_dtype=pl.Float64())
+
+
+def _by_type(rule: Callable[[EventRules], timedelta]) -> pl.Expr:
+    values = pl.Series([rule(rules) for rules in RULES.values()], dtype=pl.Duration("us"))
+    return pl.col("type").replace_strict([name.value for name in RULES], values, return_dtype=pl.Duration("us"))
+
+
+def _intervals(number: float) -> pl.Expr:
+    return pl.duration(microseconds=pl.col("interval").dt.total_microseconds() * number)
 
 
 STANDS = pl.col("status") != EventStatus.WITHDRAWN.value
 """Of events: not withdrawn."""
 
-REACH = max(rules.reach for rules in RULES.values())
-LONGEST = DAY
-"""Events end at midnight UTC, so that those of a day are made of its flags and the `REACH` before it."""
+FARTHEST = max(
+    max(rules.recovery, RECOVERY_INTERVALS * MOST_INTERVAL)
+    + max(rules.least_duration, DURATION_INTERVALS * MOST_INTERVAL)
+    for rules in RULES.values()
+)
+"""No `reach` is longer."""
 
 
 def no_events() -> pl.DataFrame:

@@ -10,7 +10,8 @@ from datetime import datetime
 
 import polars as pl
 
-from iot_pipeline.anomalies.events.event import KEY, EventStatus, by_type
+from iot_pipeline.anomalies.events.event import KEY, EventStatus, least_duration, open_score, recovery
+from iot_pipeline.anomalies.events.pace import UNKNOWN, with_interval
 from iot_pipeline.anomalies.events.sentence import sentence
 from iot_pipeline.anomalies.events.severity import event_severity
 from iot_pipeline.stats.relations import EVENT_SCHEMA
@@ -70,25 +71,26 @@ def stretches_of_events(events: pl.DataFrame) -> pl.DataFrame:
     return _complete(events)
 
 
-def group(stretches: pl.DataFrame, *, scored_until: datetime) -> pl.DataFrame:
-    """Put stretches together that are closer than the recovery time of their type, each UTC day apart.
+def group(stretches: pl.DataFrame, pace: pl.DataFrame = UNKNOWN, *, scored_until: datetime) -> pl.DataFrame:
+    """Put stretches together that are closer than their recovery time, each UTC day apart.
 
     Args:
         stretches: STRETCH_SCHEMA, in any order, not overlapping within a series and type.
+        pace: how often series speak, see `pace.py`; those that it does not know have the recovery of their type.
         scored_until: readings before it (UTC) have been looked at: what has recovered by then is closed.
 
     Returns:
         EVENT_SCHEMA, sorted by opened_at and KEY. `event_id` and `revision` are those of the earliest stretch that
         had one, else null.
     """
-    recovery = by_type(lambda rules: rules.recovery, pl.Duration("us"))
     day = pl.col("opened_at").dt.truncate("1d")
     since_last = pl.col("opened_at") - pl.col("last_flag_at").shift().over(KEY)
     joined = (since_last <= pl.col("recovery")).fill_null(value=False)
     midnight = (day != day.shift().over(KEY)).fill_null(value=True)
     marked = (
-        stretches.sort(*KEY, "opened_at")
-        .with_columns(recovery.alias("recovery"))
+        with_interval(stretches, pace)
+        .sort(*KEY, "opened_at")
+        .with_columns(recovery().alias("recovery"), least_duration().alias("least_duration"))
         # What an earlier look found at midnight is not in reach any more when only the end of an event is looked at.
         .with_columns(
             pl.coalesce("continues", joined & midnight).alias("continues"),
@@ -97,7 +99,10 @@ def group(stretches: pl.DataFrame, *, scored_until: datetime) -> pl.DataFrame:
     )
     of_peak = [pl.col(name).get(pl.col("score").arg_max()).alias(name) for name in _OF_PEAK]
     grouped = marked.group_by("group", maintain_order=True).agg(
-        *(pl.col(name).first() for name in (*KEY, "recovery", "opened_at", "continues", "first_message_id")),
+        *(
+            pl.col(name).first()
+            for name in (*KEY, "recovery", "least_duration", "opened_at", "continues", "first_message_id")
+        ),
         pl.col("last_flag_at").max(),
         pl.col("flags").sum(),
         pl.col("event_id").drop_nulls().first(),
@@ -126,10 +131,8 @@ def group(stretches: pl.DataFrame, *, scored_until: datetime) -> pl.DataFrame:
 
 def _opens() -> pl.Expr:
     """Whether a group is an event: see `EventRules`."""
-    least = by_type(lambda rules: rules.least_duration, pl.Duration("us"))
-    score = by_type(lambda rules: rules.open_score, pl.Float64())
-    lasted = (pl.col("last_flag_at") - pl.col("opened_at")) >= least
-    return lasted | (pl.col("score") >= score)
+    lasted = (pl.col("last_flag_at") - pl.col("opened_at")) >= pl.col("least_duration")
+    return lasted | (pl.col("score") >= open_score())
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,9 +13,12 @@ import polars as pl
 import structlog
 from filelock import FileLock
 
-from iot_pipeline.anomalies.events.event import KEY, REACH, STANDS, EventStatus, by_type, no_events
+from iot_pipeline.anomalies.daily.store import read_day_flags
+from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.events.event import FARTHEST, KEY, STANDS, EventStatus, no_events, reach
 from iot_pipeline.anomalies.events.grouping import group, stretches_of_events, stretches_of_flags
 from iot_pipeline.anomalies.events.messages import with_messages
+from iot_pipeline.anomalies.events.pace import paces, with_interval
 from iot_pipeline.anomalies.events.revising import revise
 from iot_pipeline.anomalies.kinds import with_type
 from iot_pipeline.clock import DAY, MINUTE, floor_minute, minute_key
@@ -87,20 +90,28 @@ def update_events(settings: Settings, first: datetime, last: datetime, *, front:
     refuse_removed(paths, Level.MINUTE, first.date())
     paths.events.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.events / "events.lock"):
-        known = read_events(paths, (first - REACH).date() - DAY, (last + REACH).date() + DAY)
-        cut, kept = _touched(known, first, last)
+        begin_day, end_day = (first - FARTHEST).date() - DAY, (last + FARTHEST).date() + DAY
+        known = read_events(paths, begin_day, end_day)
+        new = _flags(paths, first, last)
+        series = pl.concat([frame.select(SERIES) for frame in (known, new)]).unique()
+        pace = paces(paths, series, begin_day, end_day)
+        cut, kept = _touched(known, pace, first, last)
         # What only ends before the range can be made longer by it, and nothing else: it need not be made anew.
         ended = (pl.col("last_flag_at") < first) & STANDS
         prefix, anew = cut.filter(ended), cut.filter(~ended)
-        begin, end = _span(anew.filter(STANDS), first, last)
-        flags = _flags(paths, begin, end)
+        farthest = _farthest(new, cut, pace)
+        begin, end = _span(anew.filter(STANDS), first, last, farthest)
+        around = [_flags(paths, begin, first - MINUTE), new, _flags(paths, last + MINUTE, end)]
+        # Of other series only pieces are in sight, and nothing of theirs can change.
+        flags = pl.concat(around).join(series, on=SERIES, how="semi", nulls_equal=True)
         flags = _outside(flags, pl.concat([prefix, kept.filter(STANDS)]))
-        context = kept.filter(STANDS, pl.col("last_flag_at") >= begin - REACH)
+        context = kept.filter(STANDS, pl.col("last_flag_at") >= begin - farthest)
         found = group(
             pl.concat([stretches_of_flags(flags), stretches_of_events(prefix), stretches_of_events(context)]),
+            pace,
             scored_until=max(front or last, last) + MINUTE,
         )
-        found = with_messages(settings, found.join(context, on="event_id", how="anti"))
+        found = with_messages(settings, found.join(context, on="event_id", how="anti"), cut)
         revised = revise(cut, found)
         for day in _days_of(pl.concat([cut, revised])):
             of_day = pl.concat([kept, revised]).filter(pl.col("opened_at").dt.date() == day)
@@ -112,27 +123,37 @@ def update_events(settings: Settings, first: datetime, last: datetime, *, front:
     return report
 
 
-def _touched(known: pl.DataFrame, first: datetime, last: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _touched(
+    known: pl.DataFrame, pace: pl.DataFrame, first: datetime, last: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Events that flags of the range can change, and all others."""
-    reach = by_type(lambda rules: rules.reach, pl.Duration("us"))
     begin, end = pl.lit(first, UTC_MICROSECONDS), pl.lit(last + MINUTE, UTC_MICROSECONDS)
-    near = (pl.col("opened_at") <= end + reach) & (pl.col("last_flag_at") >= begin - reach)
+    near = (pl.col("opened_at") <= end + reach()) & (pl.col("last_flag_at") >= begin - reach())
     touched = near | (pl.col("status") == EventStatus.OPEN.value)
-    return known.filter(touched), known.filter(~touched)
+    marked = with_interval(known, pace)
+    return marked.filter(touched).select(known.columns), marked.filter(~touched).select(known.columns)
 
 
-def _span(anew: pl.DataFrame, first: datetime, last: datetime) -> tuple[datetime, datetime]:
+def _farthest(new: pl.DataFrame, cut: pl.DataFrame, pace: pl.DataFrame) -> timedelta:
+    """The longest reach of these flags and events."""
+    parts = (with_interval(new, pace, "event_ts"), with_interval(cut, pace))
+    longest = pl.concat([part.select(reach().alias("reach")) for part in parts])["reach"].max()
+    return longest if isinstance(longest, timedelta) else timedelta(0)
+
+
+def _span(anew: pl.DataFrame, first: datetime, last: datetime, farthest: timedelta) -> tuple[datetime, datetime]:
     """First and last minute whose flags are needed."""
     begins, ends = [first], [last]
     for opened_at, last_flag_at in anew.select("opened_at", "last_flag_at").iter_rows():
         begins.append(opened_at)
         ends.append(last_flag_at)
-    return floor_minute(min(begins) - REACH), floor_minute(max(ends) + REACH)
+    return floor_minute(min(begins) - farthest), floor_minute(max(ends) + farthest)
 
 
 def _flags(paths: DataPaths, first: datetime, last: datetime) -> pl.DataFrame:
     """Flags that can be part of an event, with their `type`: those of baselines are not."""
-    return with_type(flags_tree(paths).read(first, last)).filter(pl.col("type").is_not_null())
+    flags = pl.concat([flags_tree(paths).read(first, last), read_day_flags(paths, first, last)])
+    return with_type(flags).filter(pl.col("type").is_not_null())
 
 
 def _outside(flags: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ fit into memory.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -104,12 +105,17 @@ def whole_days(paths: DataPaths, days: list[date]) -> History:
     return history(paths, day_start(days[0]), day_start(days[-1]) + DAY - MINUTE)
 
 
-def _day(paths: DataPaths, day: date) -> pl.LazyFrame | None:
+def day_files(paths: DataPaths, day: date) -> list[Path]:
+    """The files that hold the minutes of `day`, each row once; they are only ever replaced."""
     tree = device_minute_tree(paths)
+    if sealed := tree.sealed.files(day):
+        return sealed
     begin = day_start(day)
-    files = list(tree.sealed.files(day))
-    if not files:
-        files = [path for part in tree.open_parts(begin, begin + DAY - MINUTE) for path in part.files if path.exists()]
+    return [path for part in tree.open_parts(begin, begin + DAY - MINUTE) for path in part.files if path.exists()]
+
+
+def _day(paths: DataPaths, day: date) -> pl.LazyFrame | None:
+    files = day_files(paths, day)
     if not files:
         return None
     return pl.scan_parquet(

@@ -5,11 +5,12 @@ from datetime import date
 
 import structlog
 
-from iot_pipeline.anomalies.models.fitting import fit_day
+from iot_pipeline.anomalies.models.forgetting import forget, rejected
 from iot_pipeline.anomalies.models.history import MOST_DAYS
 from iot_pipeline.anomalies.models.judging import judge
 from iot_pipeline.anomalies.models.model import Manifest
-from iot_pipeline.anomalies.models.store import Verdict, forget_rejected, keep, list_models, promote, promoted_for
+from iot_pipeline.anomalies.models.reuse import model_of
+from iot_pipeline.anomalies.models.store import Verdict, list_models, promote, promoted_for
 from iot_pipeline.clock import DAY
 from iot_pipeline.settings import Settings
 
@@ -38,19 +39,19 @@ class Lived:
 def learn_day(settings: Settings, day: date) -> Lived:
     """Learn the model of `day` from the days before it, and promote it if it passes on the day itself.
 
-    Doing it again gives the same model. On the present day it is judged by what is known of it so far, and a
-    promoted model that fails later is withdrawn: minutes are then scored with the one before it.
+    Doing it again gives the same model, and learns only if something that it is learned from has changed. On the
+    present day it is judged by what is known of it so far, and a promoted model that fails later is withdrawn: minutes
+    are then scored with the one before it.
 
     Raises:
         StorageUnavailable: models and promotions are as they were before.
     """
-    fitted = fit_day(settings, day)
+    fitted = model_of(settings, day)
     if fitted is None:
         return Lived(day, None, (), promoted=False, in_force=_in_force(settings, day))
-    keep(settings.paths, fitted.model, fitted.manifest)
     verdicts = judge(settings, fitted.model, fitted.manifest)
     promoted = bool(verdicts) and promote(settings.paths, fitted.manifest, verdicts)
-    forget_rejected(settings.paths, before=day - MOST_DAYS * DAY)
+    forget(settings.paths, rejected(settings.paths, before=day - MOST_DAYS * DAY))
     list_models(settings.paths)
     log.info(
         "model judged",

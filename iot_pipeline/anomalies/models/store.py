@@ -1,6 +1,7 @@
 """Models on disk: plain Parquet tables under the name of their contents, and which of them scores.
 
-    anomaly_models/dt=YYYY-MM-DD/v=<version>/{series,classes,inputs}.parquet, manifest.json
+    anomaly_models/dt=YYYY-MM-DD/v=<version>/{series,classes,inputs,channels,
+        states,starts,changes}.parquet, manifest.json
     anomaly_models/dt=YYYY-MM-DD/promoted.json      the version of that day whose checks passed
     anomaly_models/models.parquet                   all of them, a row each: the view people query
     anomaly_models/promotions.jsonl                 each promotion and withdrawal ever, appended
@@ -19,6 +20,8 @@ import msgspec
 import polars as pl
 from filelock import FileLock
 
+from iot_pipeline.anomalies.models.channels import CHANNEL_SCHEMA
+from iot_pipeline.anomalies.models.machines import read_machines
 from iot_pipeline.anomalies.models.model import Manifest, MinuteModel, digests
 from iot_pipeline.clock import parse_day, utc_now
 from iot_pipeline.errors import DataError, StorageUnavailable
@@ -67,19 +70,24 @@ def model_folder(paths: DataPaths, day: date, version: str) -> Path:
     return day_folder(paths.models, day) / f"v={version}"
 
 
+def pointer_file(paths: DataPaths, day: date) -> Path:
+    """Which model of `day` scores; not there while none does."""
+    return day_folder(paths.models, day) / "promoted.json"
+
+
 def journal_file(paths: DataPaths) -> Path:
     """All promotions and withdrawals, oldest first."""
     return paths.models / "promotions.jsonl"
 
 
 def keep(paths: DataPaths, model: MinuteModel, manifest: Manifest) -> Path:
-    """Store a model; one that is there already stays as it is. Returns its folder.
+    """Store a model; one that is there already stays, unless it is not as it was written. Returns its folder.
 
     Raises:
         StorageUnavailable: nothing was stored.
     """
     folder = model_folder(paths, manifest.day, manifest.version)
-    if (folder / "manifest.json").exists():
+    if (folder / "manifest.json").exists() and _is_sound(paths, manifest):
         return folder
     building = folder.with_name(f"building-{uuid.uuid4().hex[:12]}")
     try:
@@ -112,12 +120,18 @@ def load(paths: DataPaths, day: date, version: str) -> MinuteModel:
             pl.read_parquet(folder / f"{name}.parquet", hive_partitioning=False)
             for name in ("series", "classes", "inputs")
         )
+        path = folder / "channels.parquet"
+        # Models of before the channels have none, and go on scoring.
+        channels = (
+            pl.read_parquet(path, hive_partitioning=False) if path.exists() else pl.DataFrame(schema=CHANNEL_SCHEMA)
+        )
+        machines = read_machines(folder)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"{folder} cannot be read ({error}); nothing was scored with it. Materialize `anomaly_model` of {day} "
             "again: it is learned from the same days and comes out the same."
         ) from error
-    return MinuteModel(series, classes, inputs)
+    return MinuteModel(series, classes, inputs, channels, machines)
 
 
 def read_manifest(paths: DataPaths, day: date, version: str) -> Manifest:
@@ -134,6 +148,13 @@ def is_whole(paths: DataPaths, manifest: Manifest) -> bool:
     return digests(load(paths, manifest.day, manifest.version)) == manifest.tables
 
 
+def _is_sound(paths: DataPaths, manifest: Manifest) -> bool:
+    try:
+        return is_whole(paths, manifest)
+    except DataError:
+        return False
+
+
 def manifests(paths: DataPaths) -> list[Manifest]:
     """Of all stored models, by day; of one day the newest last."""
     found = sorted(paths.models.glob("dt=*/v=*/manifest.json"), key=lambda path: (path.parts[-3], path.stat().st_mtime))
@@ -148,7 +169,7 @@ def promote(paths: DataPaths, manifest: Manifest, verdicts: tuple[Verdict, ...])
     Raises:
         StorageUnavailable: the pointer is as it was before.
     """
-    pointer = day_folder(paths.models, manifest.day) / "promoted.json"
+    pointer = pointer_file(paths, manifest.day)
     paths.models.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.models / "promotions.lock"):
         before = promoted_on(paths, manifest.day)
@@ -169,16 +190,6 @@ def promote(paths: DataPaths, manifest: Manifest, verdicts: tuple[Verdict, ...])
     return passed
 
 
-def forget_rejected(paths: DataPaths, before: date) -> None:
-    """Delete models of days before `before` that do not score; those that do made flags that are kept."""
-    for one in manifests(paths):
-        if one.day >= before:
-            continue
-        promotion = promoted_on(paths, one.day)
-        if promotion is None or promotion.version != one.version:
-            shutil.rmtree(model_folder(paths, one.day, one.version))
-
-
 def list_models(paths: DataPaths) -> None:
     """Write the list of models that people query: one row a model (MODELS_SCHEMA)."""
     rows = []
@@ -193,7 +204,7 @@ def list_models(paths: DataPaths) -> None:
 
 def promoted_on(paths: DataPaths, day: date) -> Promotion | None:
     """The promotion of the model of exactly that day. Raises DataError when the record cannot be read."""
-    pointer = day_folder(paths.models, day) / "promoted.json"
+    pointer = pointer_file(paths, day)
     try:
         return msgspec.json.decode(pointer.read_bytes(), type=Promotion)
     except FileNotFoundError:

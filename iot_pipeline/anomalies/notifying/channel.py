@@ -24,6 +24,9 @@ Notice = Mapping[str, str | float | int | bool | None]
 """What is told: names and values that JSON knows; `sentence` is for people, `event_id` tells repetitions apart."""
 
 
+_LOGGED = ("severity", "sentence", "opened_at", "event_id", "further_events")
+
+
 class NotTold(TransientError):
     """A notice did not arrive. The event itself is stored and shown all the same."""
 
@@ -46,8 +49,8 @@ class LogChannel:
     name: str = "log"
 
     def tell(self, notice: Notice) -> None:
-        """Write one line."""
-        log.warning("anomaly_event", **notice)
+        """Write one line: the sentence, and what the event is found by. Names in it are quoted, as all values are."""
+        log.warning("anomaly_event", **{name: notice[name] for name in _LOGGED if name in notice})
 
 
 @dataclass(frozen=True, slots=True)

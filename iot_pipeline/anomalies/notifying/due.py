@@ -11,12 +11,15 @@ import polars as pl
 
 from iot_pipeline.anomalies.events.event import KEY, STANDS
 from iot_pipeline.anomalies.events.severity import at_least
+from iot_pipeline.anomalies.kinds import DAY_DETECTORS
 from iot_pipeline.anomalies.notifying.told import Attempt, Outcome
 from iot_pipeline.anomalies.severity import Severity
 from iot_pipeline.trees import UTC_MICROSECONDS
 
 LIVE_EDGE = timedelta(minutes=15)
 """Events whose last flag is older are history: backfills and late data change them and tell nobody."""
+DAY_IS_NEWS = timedelta(hours=6)
+"""What the daily tier found is told if its day ended less than this ago: a day is scored half an hour after it."""
 HOUR = timedelta(hours=1)
 
 
@@ -60,7 +63,7 @@ def due(
     keys = {attempt.key for attempt in mine}
     new = events.filter(
         STANDS,
-        pl.col("last_flag_at") >= pl.lit(now - LIVE_EDGE, UTC_MICROSECONDS),
+        _at_live_edge(now),
         pl.col("severity").is_in(at_least(least)),
         ~pl.col("event_id").is_in(list(done)),
     )
@@ -70,6 +73,14 @@ def due(
     recent = sum(attempt.outcome is Outcome.SENT and attempt.at > now - HOUR for attempt in mine)
     room = max(most_per_hour - recent, 0)
     return Due(new.head(room), new.slice(room))
+
+
+def _at_live_edge(now: datetime) -> pl.Expr:
+    """Whether an event was found so lately that it is news."""
+    ended = pl.col("opened_at").dt.truncate("1d").dt.offset_by("1d")
+    lately = pl.col("last_flag_at") >= pl.lit(now - LIVE_EDGE, UTC_MICROSECONDS)
+    of_day = pl.col("detector").is_in(DAY_DETECTORS) & (ended >= pl.lit(now - DAY_IS_NEWS, UTC_MICROSECONDS))
+    return lately | of_day
 
 
 def unsaid(attempts: Iterable[Attempt], *, channel: str) -> int:

@@ -16,7 +16,6 @@ from iot_pipeline.paths import PROJECT_ROOT
 from iot_pipeline.settings import Settings
 
 OLD_TEMPORARY = timedelta(days=1)
-HEADLINES = ("dagster", "dbt-core", "duckdb", "polars")
 
 
 def check_python(_settings: Settings) -> Iterator[Finding]:

@@ -133,4 +133,4 @@ def test_flags_labels_and_device_days_come_from_the_data_folder(tmp_path: Path) 
 
     row = table.row(by_predicate=(pl.col("detector") == "rolling_z") & (pl.col("fault") == "spike"), named=True)
     assert (row["found"], row["false_alerts"], row["device_days"]) == (1, 1, pytest.approx(1 / 1440))
-    assert set(table["detector"]) == {"rolling_z", "kmeans_minute"}
+    assert set(table["detector"]) == {"rolling_z", "state_minute", "kmeans_minute"}

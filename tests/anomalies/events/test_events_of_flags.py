@@ -1,7 +1,7 @@
 """Events are those that all flags make, however often and in whatever order minutes were looked at."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from iot_pipeline.anomalies.engine.detector import FlagType
-from iot_pipeline.anomalies.events.event import KEY, REACH, RULES, EventStatus
+from iot_pipeline.anomalies.events.event import FARTHEST, KEY, RULES, EventStatus
 from iot_pipeline.anomalies.events.store import EventReport, read_events, update_events
-from iot_pipeline.clock import MINUTE, floor_minute, minutes_between
+from iot_pipeline.clock import DAY, MINUTE, floor_minute, minutes_between
+from iot_pipeline.files import write_parquet
 from iot_pipeline.settings import Settings, load_settings
-from iot_pipeline.stats.relations import EVENT_SCHEMA, FLAGS_SCHEMA, flags_tree
+from iot_pipeline.stats.relations import DEVICE_DAY_SCHEMA, EVENT_SCHEMA, FLAGS_SCHEMA, flags_tree, published_file
 
 # The stretch passes midnight, where events end.
 FIRST = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 LAST = FIRST + 89 * MINUTE
+SETTLED_DAY = FIRST.date() - 2 * DAY
 Flag = tuple[datetime, str, str, float]
 
 
@@ -56,6 +58,14 @@ def keep(world: Settings, flags: pl.DataFrame, minutes: Sequence[datetime]) -> N
     )
 
 
+def speak(world: Settings, device: str, *, every: timedelta, on: date = SETTLED_DAY) -> None:
+    """Statistics of a day on which the device spoke so often."""
+    path = published_file(world.paths, "device_day", on)
+    row = {"day": on, "device_id": device, "metric": "pressure", "unit": None if device == "p0" else "bar"}
+    rows = pl.DataFrame([row | {"count": DAY // every}], schema=DEVICE_DAY_SCHEMA)
+    write_parquet(pl.concat([pl.read_parquet(path), rows]) if path.exists() else rows, path)
+
+
 def told(world: Settings) -> pl.DataFrame:
     """Events that stand, without what earlier looks left in them."""
     events = read_events(world.paths, FIRST.date(), LAST.date())
@@ -73,19 +83,30 @@ some_flags = st.lists(
 )
 
 
+some_intervals = st.sampled_from([None, 10, 4 * 60, 15 * 60, 60 * 60])
+
+
 @settings(max_examples=12, deadline=None)
-@given(some_flags, st.lists(st.tuples(st.integers(0, 89), st.integers(1, 30)), max_size=4), st.data())
+@given(
+    some_flags,
+    st.tuples(some_intervals, some_intervals),
+    st.lists(st.tuples(st.integers(0, 89), st.integers(1, 30)), max_size=4),
+    st.data(),
+)
 def test_any_order_of_looks_gives_what_one_look_at_everything_gives(
-    flags: list[Flag], looks: list[tuple[int, int]], data: st.DataObject
+    flags: list[Flag], intervals: tuple[int | None, int | None], looks: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     frame = flags_frame(flags)
     minutes = minutes_between(FIRST, LAST)
     with TemporaryDirectory() as folder:
-        once = load_settings(data=Path(folder) / "once")
+        once, often = (load_settings(data=Path(folder) / name) for name in ("once", "often"))
+        for device, seconds in zip(("p0", "p1"), intervals, strict=True):
+            for world in (once, often):
+                for day in (FIRST.date(), LAST.date()) if seconds is not None else ():
+                    speak(world, device, every=timedelta(seconds=seconds or 0), on=day - 2 * DAY)
         keep(once, frame, minutes)
         update_events(once, FIRST, LAST)
 
-        often = load_settings(data=Path(folder) / "often")
         for start, length in looks:
             first, last = minutes[start], minutes[min(start + length, 89)]
             # What was flagged at that time: some of the flags, and some that nothing is left of later.
@@ -118,7 +139,7 @@ def test_key_names_columns_of_events() -> None:
 
 def test_every_type_of_flag_has_its_rules() -> None:
     assert set(RULES) == set(FlagType)
-    assert max(rules.reach for rules in RULES.values()) == REACH
+    assert all(rules.recovery + rules.least_duration <= FARTHEST for rules in RULES.values())
 
 
 def look(world: Settings, flags: Sequence[Flag], first: int, last: int, *, front: int = 0) -> EventReport:
@@ -198,6 +219,45 @@ def test_a_weak_and_short_drift_is_no_event_and_a_longer_one_is(world: Settings)
 
     look(world, [at(1, 1.05, "drift"), at(2, 1.05, "drift"), at(21, 1.05, "drift")], 21, 21)
     assert events(world)["opened_at"].to_list() == [at(1)[0]]
+
+
+def test_flags_of_each_reading_of_a_slow_device_are_one_event(world: Settings) -> None:
+    speak(world, "p1", every=15 * MINUTE)
+    look(world, [at(0), at(15), at(29)], 0, 89)
+
+    (event,) = events(world).iter_rows(named=True)
+    assert (event["flags"], event["closed_at"]) == (3, at(30)[0])
+    assert event["sentence"].endswith("3 readings in 29 min")
+
+
+def test_a_slow_device_recovers_after_two_and_a_half_of_its_intervals(world: Settings) -> None:
+    speak(world, "p1", every=4 * MINUTE)
+    look(world, [at(1), at(11), at(21.1)], 0, 40)
+
+    assert events(world).select("flags", "closed_at").rows() == [(2, at(21)[0]), (1, at(30)[0])]
+
+
+def test_what_has_to_last_is_flagged_in_three_readings_of_a_slow_device(world: Settings) -> None:
+    speak(world, "p1", every=10 * MINUTE)
+    look(world, [at(1, 1.05, "drift"), at(11, 1.05, "drift")], 0, 20)
+    assert events(world).is_empty()
+
+    look(world, [at(1, 1.05, "drift"), at(11, 1.05, "drift"), at(21, 1.05, "drift")], 21, 21)
+    assert events(world)["flags"].to_list() == [3]
+
+
+@pytest.mark.parametrize("days", [0, 1, 9])
+def test_only_days_that_are_settled_and_of_the_last_week_tell_a_pace(world: Settings, days: int) -> None:
+    speak(world, "p1", every=15 * MINUTE, on=FIRST.date() - days * DAY)
+    look(world, [at(0), at(15)], 0, 29)
+    assert events(world).height == 2
+
+
+def test_the_busiest_day_tells_the_pace(world: Settings) -> None:
+    speak(world, "p1", every=timedelta(seconds=10), on=FIRST.date() - 8 * DAY)
+    speak(world, "p1", every=15 * MINUTE)
+    look(world, [at(0), at(15)], 0, 29)
+    assert events(world).height == 2
 
 
 def test_flags_of_a_baseline_open_nothing(world: Settings) -> None:

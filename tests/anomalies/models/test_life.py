@@ -18,9 +18,7 @@ from iot_pipeline.anomalies.models.life import learn_day
 from iot_pipeline.anomalies.models.store import (
     Change,
     Verdict,
-    forget_rejected,
     is_whole,
-    keep,
     load,
     model_folder,
     promote,
@@ -29,6 +27,7 @@ from iot_pipeline.anomalies.models.store import (
     promotions,
     read_manifest,
 )
+from iot_pipeline.anomalies.models.unseen import unseen_day
 from iot_pipeline.clock import DAY
 from iot_pipeline.errors import DataError
 from iot_pipeline.settings import Settings, load_settings
@@ -131,12 +130,12 @@ def test_a_labelled_fault_is_no_false_alert(settings: Settings) -> None:
     write_day(settings.paths, DAY_FOUR, frame(DAY_FOUR, told))
     fitted = fit_day(settings, DAY_FOUR)
     assert fitted is not None
-    unlabelled = judging.unseen_day(settings, fitted.model, fitted.manifest)
+    unlabelled = unseen_day(settings, fitted.model, fitted.manifest)
     settings.paths.labels.mkdir(parents=True)
     label = {"device_id": "hall/m2", "metric": "temperature", "fault": "step", "magnitude": 15.0}
     label |= {"start": at(DAY_FOUR, 10).isoformat(), "end": at(DAY_FOUR, 11).isoformat()}
     (settings.paths.labels / "plant.jsonl").write_text(json.dumps(label) + "\n")
-    labelled = judging.unseen_day(settings, fitted.model, fitted.manifest)
+    labelled = unseen_day(settings, fitted.model, fitted.manifest)
 
     assert unlabelled is not None
     assert labelled is not None
@@ -157,7 +156,7 @@ def test_labels_judge_the_order_of_scores_and_random_stays_below(settings: Setti
     write_day(settings.paths, DAY_FOUR, frame(DAY_FOUR, told))
     fitted = fit_day(settings, DAY_FOUR)
     assert fitted is not None
-    seen = judging.unseen_day(settings, fitted.model, fitted.manifest)
+    seen = unseen_day(settings, fitted.model, fitted.manifest)
     assert seen is not None
     assert seen.labels == 6
     assert seen.vus > judging.VUS_FLOOR > seen.random
@@ -197,20 +196,6 @@ def test_minutes_are_scored_with_the_newest_model_of_their_day_or_before(setting
     assert fourth.manifest is not None
     assert in_force(MONDAY + 2 * DAY) == third.manifest.version
     assert in_force(DAY_FOUR + 9 * DAY) == fourth.manifest.version
-
-
-def test_what_never_scored_is_forgotten_and_what_scored_is_kept(settings: Settings) -> None:
-    write_day(settings.paths, DAY_FOUR, frame(DAY_FOUR, values(DAY_FOUR)))
-    manifest = learn_day(settings, DAY_FOUR).manifest
-    assert manifest is not None
-    rejected = fit_day(settings, MONDAY + 2 * DAY)
-    assert rejected is not None
-    waiting = keep(settings.paths, rejected.model, rejected.manifest)
-
-    forget_rejected(settings.paths, before=DAY_FOUR)
-    assert waiting.exists() is False
-    forget_rejected(settings.paths, before=DAY_FOUR + DAY)
-    assert read_manifest(settings.paths, DAY_FOUR, manifest.version) == manifest
 
 
 def test_a_version_that_fails_leaves_another_of_its_day_in_force(settings: Settings) -> None:

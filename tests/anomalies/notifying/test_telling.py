@@ -1,6 +1,7 @@
 """People are told of new events once, over every channel by itself, and not of history."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,14 +12,16 @@ from queue import Queue
 
 import polars as pl
 import pytest
+import structlog
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from iot_pipeline.anomalies.notifying.channel import MqttChannel, Notice, NotTold, WebhookChannel
+from iot_pipeline.anomalies.notifying.channel import LogChannel, MqttChannel, Notice, NotTold, WebhookChannel
 from iot_pipeline.anomalies.notifying.telling import tell_new_events
 from iot_pipeline.anomalies.notifying.told import Attempt, Outcome, note, told_since
 from iot_pipeline.files import write_parquet
 from iot_pipeline.landing.message import Message
+from iot_pipeline.logs import log_lines
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.sources.filling import Filling
 from iot_pipeline.sources.source import Received
@@ -201,6 +204,27 @@ def running_receiver() -> Iterator[Receiver]:
         yield receiver
         server.shutdown()
         serving.join()
+
+
+@pytest.fixture(name="logging_of_dagster")
+def configured_by_dagster() -> Iterator[None]:
+    """Structlog as Dagster's processes configure it."""
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("logging_of_dagster")
+def test_the_log_is_one_readable_line_in_the_processes_of_dagster(capsys: pytest.CaptureFixture[str]) -> None:
+    log_lines()
+    LogChannel().tell({"severity": "critical", "sentence": "p1 pressure: 9\nbar", "event_id": "e1", "score": 5.0})
+
+    (line,) = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().err).splitlines()
+    assert line.endswith(r"event_id=e1 sentence='p1 pressure: 9\nbar' severity=critical")
 
 
 def test_a_webhook_gets_the_event_as_json(settings: Settings, receiver: Receiver) -> None:
