@@ -59,6 +59,11 @@ class DataPaths:
         return self.root / "anomaly_flags"
 
     @property
+    def day_flags(self) -> Path:
+        """Anomaly flags of whole days, one file a UTC day."""
+        return self.root / "anomaly_day_flags"
+
+    @property
     def events(self) -> Path:
         """Anomaly events, one file a UTC day."""
         return self.root / "anomaly_events"

@@ -21,6 +21,7 @@ from iot_pipeline.stats.relations import (
     DIM_DEVICE_SCHEMA,
     FLAGS_SCHEMA,
     DayModel,
+    day_flags_file,
     device_minute_tree,
     dim_device_file,
     flags_tree,
@@ -113,7 +114,10 @@ def device_history(
 def published_flags(
     paths: DataPaths, since: datetime, until: datetime, *, device_id: str | None = None, detector: str | None = None
 ) -> pl.DataFrame:
-    """The flags of readings in [since, until), of one device or detector if asked: FLAGS_SCHEMA, newest first.
+    """The flags of minutes and of whole days in [since, until), of one device or detector if asked.
+
+    Returns:
+        FLAGS_SCHEMA, newest first.
 
     Raises:
         NotPublished: no minute was ever looked at, or the flags are being made again.
@@ -127,6 +131,9 @@ def published_flags(
     if detector is not None:
         inside &= pl.col("detector") == detector
     frames = [frame.filter(inside).select(list(FLAGS_SCHEMA)) for frame in _minute_frames(tree, since, until)]
+    days = [day_flags_file(paths, day) for day in _days(since, until)]
+    if there := [path for path in days if path.exists()]:
+        frames.append(_scan(there, FLAGS_SCHEMA).filter(inside).select(list(FLAGS_SCHEMA)))
     flags = pl.concat(frames).collect() if frames else tree.empty()
     return flags.sort(FLAG_KEY, descending=[True, False, False, False, False])
 

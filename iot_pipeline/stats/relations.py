@@ -5,6 +5,7 @@ No SQL here (see `views.py`) and no writing (see `publish.py`). All instants are
     marts/<minute model>/{open,sealed}/...               a `MinuteTree` by event minute
     marts/<day model>/dt=YYYY-MM-DD/part-000.parquet     dt = first day of the hour's day, day, month, year
     marts/dim_device/part-000.parquet                    one file
+    anomaly_day_flags/dt=YYYY-MM-DD/part-000.parquet     dt = the day that was scored
     anomaly_events/dt=YYYY-MM-DD/part-000.parquet        dt = the day on which they opened
     anomaly_models/models.parquet                        one file
 """
@@ -209,6 +210,11 @@ def dim_device_file(paths: DataPaths) -> Path:
     return paths.marts / "dim_device" / "part-000.parquet"
 
 
+def day_flags_file(paths: DataPaths, day: date) -> Path:
+    """Where the flags of the whole of `day` (UTC) are: FLAGS_SCHEMA; it exists once the day was scored."""
+    return day_folder(paths.day_flags, day) / "part-000.parquet"
+
+
 def events_file(paths: DataPaths, day: date) -> Path:
     """Where the anomaly events that opened on `day` (UTC) are; it exists once there were any."""
     return day_folder(paths.events, day) / "part-000.parquet"
@@ -267,6 +273,7 @@ def prepare_relations(paths: DataPaths) -> None:
     write_seed(readings, day_folder(sealed_readings(paths).root, SEED_DAY) / f"v={SEED_VERSION}" / "part-000.parquet")
     for model in DAY_MODELS:
         write_seed(pl.DataFrame(schema=model.schema), published_file(paths, model.name, SEED_DAY))
+    write_seed(pl.DataFrame(schema=FLAGS_SCHEMA), day_flags_file(paths, SEED_DAY))
     write_seed(pl.DataFrame(schema=EVENT_SCHEMA), events_file(paths, SEED_DAY))
     if not models_file(paths).exists():
         write_parquet(pl.DataFrame(schema=MODELS_SCHEMA), models_file(paths))

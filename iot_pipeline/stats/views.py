@@ -20,6 +20,7 @@ from iot_pipeline.stats.relations import (
     DAY_MODELS,
     DIM_DEVICE_SCHEMA,
     EVENT_SCHEMA,
+    FLAGS_SCHEMA,
     MODELS_SCHEMA,
     dim_device_file,
     minute_trees,
@@ -52,6 +53,11 @@ def view_queries(paths: DataPaths) -> Mapping[str, str]:
             f"select {_columns(model.schema)}, dt "
             f"from read_parquet({pattern}, hive_partitioning = true, hive_types = {{dt: date}})"
         )
+    day_flags = quoted(f"{paths.day_flags}/dt=*/part-000.parquet")
+    queries["anomaly_day_flags"] = (
+        f"select {_columns(FLAGS_SCHEMA)}, dt "
+        f"from read_parquet({day_flags}, hive_partitioning = true, hive_types = {{dt: date}})"
+    )
     events = quoted(f"{paths.events}/dt=*/part-000.parquet")
     queries["anomaly_events"] = (
         f"select {_columns(EVENT_SCHEMA)}, dt "

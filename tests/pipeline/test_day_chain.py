@@ -19,7 +19,7 @@ DAY = TEN.date()
 KEY = day_key(DAY)
 LAST = TEN + 2 * MINUTE
 DELAY = timedelta(seconds=10)
-DAY_CHAIN = {"readings_day", *(model.name for model in DAY_MODELS), "anomaly_model"}
+DAY_CHAIN = {"readings_day", *(model.name for model in DAY_MODELS), "anomaly_model", "anomaly_day_flags"}
 SPIKE = 55.0
 SERIES = ["device_id", "metric", "unit"]
 

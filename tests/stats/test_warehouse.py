@@ -39,6 +39,7 @@ VIEWS = {
     "devices",
     "device_minute",
     "state_minute",
+    "anomaly_day_flags",
     "anomaly_events",
     "anomaly_flags",
     "anomaly_models",
