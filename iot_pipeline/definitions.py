@@ -8,6 +8,7 @@ import warnings
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import EVENTS, FLAGS, events_assets, flags_assets
+from iot_pipeline.anomalies.daily.assets import day_flags_assets
 from iot_pipeline.anomalies.detectors import longest_lookback
 from iot_pipeline.anomalies.evaluation.assets import evaluation_assets
 from iot_pipeline.anomalies.models.assets import model_assets
@@ -15,6 +16,7 @@ from iot_pipeline.anomalies.sensors import notices_sensor
 from iot_pipeline.landing.assets import landing_assets
 from iot_pipeline.landing.checks import landing_checks
 from iot_pipeline.landing.sensors import landed_minutes_sensor
+from iot_pipeline.logs import log_lines
 from iot_pipeline.operations.jobs import (
     ASSET_JOBS,
     day_chain,
@@ -55,6 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sealed_assets(settings),  # day -> readings in one sorted file
         day_assets(settings),  # day -> hours, days, months, years
         model_assets(settings),  # earlier days -> what is usual, for the flags of the day and later
+        day_flags_assets(settings),  # hours of the day beside those of earlier days -> flags, and their events
     ]
     sensors = [
         landed_minutes_sensor(settings, minute_chain),
@@ -84,6 +87,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
 
 
+log_lines()
 with warnings.catch_warnings():
     # Backfill policies and links to code are beta in the pinned Dagster; every worker would log a page about it.
     warnings.simplefilter("ignore", category=dg.BetaWarning)

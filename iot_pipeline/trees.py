@@ -38,6 +38,8 @@ Schema = Mapping[str, pl.DataType]
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 # In sealed files: the minute that a row was written under, which its own columns need not tell.
 PARTITION_MINUTE = "partition_minute"
+# Of files that are read together where rows are taken piece by piece.
+PIECE_BYTES = 32_000_000
 SEED_DAY = date(1970, 1, 1)
 VERSION_FORMAT = "%Y%m%dT%H%M%S%fZ"
 SEED_VERSION = "00000000T000000000000Z"
@@ -223,6 +225,50 @@ class MinuteTree:
                     parts.append(self.read_files(part.files))
         return pl.concat(parts)
 
+    def pieces(
+        self, first: datetime, last: datetime, columns: Sequence[str], *, where: pl.Expr | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The same piece by piece, of many minutes where these are small and of one where they are large.
+
+        Args:
+            first: first minute (UTC).
+            last: last minute (UTC), included.
+            columns: of the schema.
+            where: rows that are wanted. [default: all]
+        """
+        wanted = [] if where is None else [where]
+
+        def some(files: Sequence[Path]) -> pl.DataFrame:
+            return self._scan(files).filter(*wanted).select(columns).collect()
+
+        def within(files: Sequence[Path], begin: datetime, end: datetime) -> pl.DataFrame:
+            inside = pl.col(PARTITION_MINUTE).is_between(begin, end)
+            return self._scan_sealed(files).filter(inside, *wanted).select(columns).collect()
+
+        for day, minutes in _by_day(minutes_between(first, last)).items():
+            if sealed := self.sealed.files(day):
+                step = max(PIECE_BYTES * 1440 // max(sum(path.stat().st_size for path in sealed), 1), 1)
+                for begin in range(0, len(minutes), step):
+                    some_minutes = minutes[begin : begin + step]
+                    yield within(sealed, some_minutes[0], some_minutes[-1])
+                continue
+            for part in open_parts(self.open, minutes[0], minutes[-1]):
+                if part.is_hour:
+                    yield within(part.files, part.first, part.last)
+                else:
+                    yield from map(some, _portions(part.files))
+
+    def size(self, first: datetime, last: datetime) -> int:
+        """About how many bytes the files of the minutes `first` to `last` have."""
+        total = 0
+        for day, minutes in _by_day(minutes_between(first, last)).items():
+            if sealed := self.sealed.files(day):
+                total += sum(path.stat().st_size for path in sealed) * len(minutes) // 1440
+            else:
+                parts = open_parts(self.open, minutes[0], minutes[-1])
+                total += sum(path.stat().st_size for part in parts for path in part.files if path.exists())
+        return total
+
     def open_parts(self, first: datetime, last: datetime) -> Iterator[OpenPart]:
         """Files that hold the open minutes `first` to `last`, both included, each row once; see `hour_files.py`."""
         return open_parts(self.open, first, last)
@@ -311,6 +357,24 @@ class MinuteTree:
         """Writers of the tree take turns by it."""
         self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / "tree.lock")
+
+
+def _portions(files: Iterable[Path]) -> Iterator[list[Path]]:
+    """Those of `files` that exist, in order, as many at a time as have PIECE_BYTES together, one at least."""
+    portion: list[Path] = []
+    size = 0
+    for path in files:
+        try:
+            bytes_more = path.stat().st_size
+        except FileNotFoundError:
+            continue
+        if portion and size + bytes_more > PIECE_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(path)
+        size += bytes_more
+    if portion:
+        yield portion
 
 
 def write_seed(frame: pl.DataFrame, path: Path) -> None:

@@ -5,23 +5,39 @@ No rule about what is unusual is here (see `detectors/`), and nothing about how 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain
 
 import polars as pl
 import structlog
 
 from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors
 from iot_pipeline.anomalies.detectors.base import SERIES
-from iot_pipeline.anomalies.models.scoring import TYPES, learned_minutes
+from iot_pipeline.anomalies.detectors.minute_grids import MEANS, STATISTICS, MinuteGrids, filled
+from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
+from iot_pipeline.anomalies.detectors.told_states import BEFORE, STATE_METRIC, told_states, without_changes_of_state
+from iot_pipeline.anomalies.detectors.vibration_zone import VibrationZone
+from iot_pipeline.anomalies.models.channels_scoring import MULTICHANNEL, LearnedChannels, no_spans
+from iot_pipeline.anomalies.models.machine_scoring import FINDINGS, MachineFindings
+from iot_pipeline.anomalies.models.scoring import TYPES, LearnedMinutes, learned_minutes
+from iot_pipeline.anomalies.models.state_scoring import STATE_LEVEL, LearnedStates
+from iot_pipeline.anomalies.slices import Slice, slices_of
 from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, minute_key, minutes_between
 from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.current import read_current
+from iot_pipeline.stats.current import read_current, read_series
 from iot_pipeline.stats.relations import device_minute_tree, flags_tree
 from iot_pipeline.trees import MinuteTree
 
 log = structlog.get_logger(__name__)
+
+SLICES_AT_ONCE = 2
+"""Slices of a large fleet that are scored at the same time: each takes some 600 MB."""
+
+READ = ("event_ts", *SERIES, "value", "text", "quality")
+"""Columns of readings that detectors look at."""
 
 CHUNK_MINUTES = 15
 """Minutes scored together: bounds memory (400 MB at 18,000 readings a minute); each chunk reads its look-back anew."""
@@ -70,7 +86,7 @@ def score_minutes(
         RemovedError: retention removed readings of these minutes; the flags are as before.
         StorageUnavailable: a file cannot be written; minutes before it are done, the rest are as before.
     """
-    always = tuple(detectors) if detectors is not None else default_detectors()
+    always = tuple(detectors) if detectors is not None else (*default_detectors(), VibrationZone(settings.paths))
     first, last = floor_minute(first), floor_minute(last)
     refuse_removed(settings.paths, Level.READINGS, first.date())
     tree = flags_tree(settings.paths)
@@ -82,11 +98,22 @@ def score_minutes(
         # A day has one model.
         end = min(start + (CHUNK_MINUTES - 1) * MINUTE, last, day_start(start.date()) + DAY - MINUTE)
         learned = learned_minutes(settings.paths, start.date()) if detectors is None else None
-        chosen = (*always, learned) if learned is not None else always
-        window = read_window(settings, start, end, chosen)
-        flags = score_window(window, chosen)
-        readings += window.readings.filter(pl.col("event_ts") >= start).height
-        by_detector.update(dict.fromkeys(TYPES, 0) if learned is not None else {})
+        chosen = (
+            (
+                *always,
+                learned,
+                LearnedChannels(learned.model.channels, learned.version),
+                LearnedStates(learned.model.machines.states, learned.version),
+                MachineFindings(learned.model.machines, learned.version, settings.paths),
+            )
+            if learned is not None
+            else always
+        )
+        flags, count = _score(settings, start, end, chosen)
+        readings += count
+        by_detector.update(
+            dict.fromkeys((*TYPES, MULTICHANNEL, STATE_LEVEL, *FINDINGS), 0) if learned is not None else {}
+        )
         by_detector.update(dict(flags.group_by("detector").len().iter_rows()))
         by_minute |= write_flags(tree, start, end, flags)
         start = end + MINUTE
@@ -95,16 +122,77 @@ def score_minutes(
     return report
 
 
-def read_window(settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector]) -> ScoringWindow:
-    """Read what `detectors` need to score `first` to `last`, and no more."""
+def _score(
+    settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector]
+) -> tuple[pl.DataFrame, int]:
+    """Flags of all devices and how many readings were looked at; of a large fleet, some devices at a time."""
+
+    def of(part: Slice) -> tuple[pl.DataFrame, int]:
+        window = read_window(settings, first, last, detectors, part)
+        return score_window(window, detectors), window.readings.filter(pl.col("event_ts") >= first).height
+
+    begin = first - max(detector.lookback for detector in detectors)
+    together = pl.concat([no_spans(), *(one.spans() for one in detectors if isinstance(one, LearnedChannels))])
+    parts = slices_of(
+        device_minute_tree(settings.paths), begin, first, last, cumulative=RollingZ().cumulative, together=together
+    )
+    if len(parts) == 1:
+        return of(parts[0])
+    with ThreadPoolExecutor(SLICES_AT_ONCE) as pool:
+        found = list(pool.map(of, parts))
+    return pl.concat([flags for flags, _ in found]).sort(FLAG_ORDER), sum(count for _, count in found)
+
+
+def read_window(
+    settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector], part: Slice | None = None
+) -> ScoringWindow:
+    """Read what `detectors` need to score the devices of `part` from `first` to `last`, and no more."""
+    part = part or Slice()
     statistics = first - max(detector.lookback for detector in detectors)
     single = first - max(detector.readings_lookback for detector in detectors)
+    readings = read_current(settings, single, last, columns=READ, devices=(part.begin, part.end))
+    states = told_states(readings.filter(pl.col("event_ts") >= first))
+    recent = readings.clear()
+    machines = states["device_id"].unique().sort()
+    if states.height:
+        recent = read_series(settings, first - MINUTE, first - MINUTE, machines)
+        states = told_states(read_series(settings, first - BEFORE, last, machines, STATE_METRIC))
+    tree = device_minute_tree(settings.paths)
+    if part.spoke is None:
+        minutes = tree.read(statistics, last)
+        grids = MinuteGrids.of(minutes)
+    else:
+        minutes = _rows(tree, first, last, part.where())
+        if machines.len():
+            own = pl.col("device_id").is_in(machines.implode())
+            minutes = pl.concat([_rows(tree, statistics, first - MINUTE, own), minutes])
+        grids = _grids(tree, statistics, last, first - _of_moments(detectors), part)
     return ScoringWindow(
-        readings=read_current(settings, single, last),
-        minutes=device_minute_tree(settings.paths).read(statistics, last),
+        readings=readings,
+        states=states,
+        recent=recent,
+        minutes=minutes,
+        grids=grids,
+        spoke=part.spoke,
         first=first,
         last=last,
     )
+
+
+def _grids(tree: MinuteTree, first: datetime, last: datetime, moments_from: datetime, part: Slice) -> MinuteGrids:
+    early = tree.pieces(first, moments_from - MINUTE, MEANS, where=part.where())
+    late = tree.pieces(moments_from, last, STATISTICS, where=part.where())
+    return filled(chain(early, late), first, last, moments_from=moments_from)
+
+
+def _rows(tree: MinuteTree, first: datetime, last: datetime, where: pl.Expr | None) -> pl.DataFrame:
+    return pl.concat([tree.empty(), *tree.pieces(first, last, list(tree.schema), where=where)])
+
+
+def _of_moments(detectors: Sequence[Detector]) -> timedelta:
+    """The look-back of those that look at more than means."""
+    means_alone = (LearnedMinutes, LearnedChannels)
+    return max((one.lookback for one in detectors if not isinstance(one, means_alone)), default=timedelta(0))
 
 
 def score_window(window: ScoringWindow, detectors: Sequence[Detector]) -> pl.DataFrame:
@@ -113,7 +201,8 @@ def score_window(window: ScoringWindow, detectors: Sequence[Detector]) -> pl.Dat
     Returns:
         FLAGS_SCHEMA, sorted by event_ts, device_id, metric, unit, detector.
     """
-    return pl.concat([detector.score(window) for detector in detectors]).sort(FLAG_ORDER)
+    flags = pl.concat([detector.score(window) for detector in detectors])
+    return without_changes_of_state(flags, window.states).sort(FLAG_ORDER)
 
 
 def write_flags(tree: MinuteTree, first: datetime, last: datetime, flags: pl.DataFrame) -> dict[datetime, int]:

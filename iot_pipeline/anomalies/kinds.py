@@ -12,7 +12,20 @@ from iot_pipeline.anomalies.engine.detector import FlagType
 # Flags of these stay flags: they are kept to compare with, and would open an event every minute.
 BASELINES = frozenset({"kmeans_minute"})
 
-_KINDS: Mapping[str, FlagType] = {"rolling_z": FlagType.SPIKE, **{kind.value: kind for kind in FlagType}}
+# Of the daily tier: hours beside whole days of the past.
+DAY_DETECTORS = ("day_drift", "day_shape")
+
+_KINDS: Mapping[str, FlagType] = {
+    "rolling_z": FlagType.SPIKE,
+    "state_minute": FlagType.STEP,
+    "state_level": FlagType.SPIKE,
+    "start": FlagType.SHAPE,
+    "transition": FlagType.SHAPE,
+    "unbalance": FlagType.MULTICHANNEL,
+    "vibration_zone": FlagType.RANGE,
+    **dict(zip(DAY_DETECTORS, (FlagType.DRIFT, FlagType.SHAPE), strict=True)),
+    **{kind.value: kind for kind in FlagType},
+}
 
 
 def with_type(flags: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 
 from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors
 from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.told_states import BEFORE, no_states, told_states
 from iot_pipeline.anomalies.flags import score_window
 from iot_pipeline.clock import MINUTE, floor_minute
 from iot_pipeline.live.model import LiveFlag
@@ -41,6 +42,7 @@ class LiveFlags:
         self._tree = flags_tree(paths)
         self._statistics: dict[int, pl.DataFrame] = {}
         self._readings: list[pl.DataFrame] = []
+        self._states: list[pl.DataFrame] = [no_states()]
         self._published: dict[int, tuple[int, tuple[LiveFlag, ...]]] = {}  # by minute: age of the file, flags
         self._live: tuple[LiveFlag, ...] = ()
         self.newest_first: tuple[LiveFlag, ...] = ()
@@ -65,6 +67,7 @@ class LiveFlags:
         if len(rows):
             told = arrived.rows[rows].with_columns(event_ts=pl.col("event_us").cast(pl.Datetime("us", "UTC")))
             self._readings.append(told.select(_READING))
+            self._states.append(told_states(told))
 
     def score(self, now: datetime, series: int) -> None:
         """Flag the last minutes anew, but for those that the batch layer has scored."""
@@ -80,6 +83,7 @@ class LiveFlags:
             minutes=self._minutes(first, last, readings),
             first=instant_of(first),
             last=instant_of(last),
+            states=self._states_since(first),
         )
         self._live = tuple(_flags(score_window(window, self._detectors)))
         self._show(last)
@@ -115,6 +119,20 @@ class LiveFlags:
         kept = kept.filter(pl.col("event_ts") >= instant_of(first)).tail(2 * KEPT_READINGS)
         self._readings = [kept]
         return kept
+
+    def _states_since(self, first: int) -> pl.DataFrame:
+        """What machines told of their states that told one since minute `first`, as far back as detectors look.
+
+        Of one state in a minute the first and the last telling are kept: what lies between says nothing new.
+        """
+        begin, minute = instant_of(first), pl.col("ts").dt.truncate("1m")
+        told = pl.concat(self._states).filter(pl.col("ts") >= begin - BEFORE).sort("device_id", "ts", "state")
+        run = pl.struct("device_id", "state", minute)
+        kept = told.unique(["device_id", "ts"], keep="first", maintain_order=True).filter(
+            (run != run.shift(1)).fill_null(value=True) | (run != run.shift(-1)).fill_null(value=True)
+        )
+        self._states = [kept]
+        return kept.join(kept.filter(pl.col("ts") >= begin), on="device_id", how="semi", maintain_order="left")
 
     def _minutes(self, first: int, last: int, readings: pl.DataFrame) -> pl.DataFrame:
         """What was usual: published statistics, and those of minutes that are not published yet."""

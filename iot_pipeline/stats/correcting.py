@@ -70,10 +70,13 @@ class CurrentReadings:
 
 
 def current_readings(
-    connection: duckdb.DuckDBPyConnection, paths: DataPaths, inputs: Sequence[DayInput]
+    connection: duckdb.DuckDBPyConnection, paths: DataPaths, inputs: Sequence[DayInput], *, copies: bool = False
 ) -> CurrentReadings:
-    """The readings of `inputs`, corrected. The query is good on `connection`, which holds the pieces in force."""
-    told = readings_sql(inputs)
+    """The readings of `inputs`, corrected. The query is good on `connection`, which holds the pieces in force.
+
+    With `copies`, as of `readings_sql`: all copies of a reading are corrected alike.
+    """
+    told = readings_sql(inputs, copies=copies)
     nobody = f"select *, cast(null as varchar[]) as {CORRECTED_BY} from ({told})"
     if not inputs:
         return CurrentReadings(nobody, frozenset())

@@ -88,14 +88,16 @@ def _input(start: datetime, end: datetime, version: Path | None, opened: Iterabl
     return DayInput(start, end, fresh, sorted(version.glob("part-*.parquet")), copies)
 
 
-def readings_sql(inputs: Iterable[DayInput]) -> str:
+def readings_sql(inputs: Iterable[DayInput], *, copies: bool = False) -> str:
     """A query for the readings of `inputs` as they were told (READING_SCHEMA), each identity once.
+
+    With `copies`, what was told several times may be there several times; the first one counts (see FIRST_COPY).
 
     Corrections are not in it (see `correcting.py`): this is also what sealing keeps. An open file holds all
     that its landing minute has to say about its event minute, so it replaces what the sealed version has of
     both; one without rows (a tombstone) removes it.
     """
-    parts = [_day_sql(found) for found in inputs]
+    parts = [_day_sql(found, copies=copies) for found in inputs]
     return "\nunion all\n".join(part for part in parts if part) or _nothing()
 
 
@@ -143,7 +145,9 @@ def all_copies_sql(found: DayInput) -> str:
         anti join replaced as by_day on by_day.landed = {LANDING_MINUTE} and by_day.hm = 'day'"""
 
 
-def _day_sql(found: DayInput) -> str:
+def _day_sql(found: DayInput, *, copies: bool) -> str:
+    if found.open and copies:
+        return f"(select {COLUMNS} from ({all_copies_sql(found)}))"
     if found.open:
         return f"(select {COLUMNS} from ({all_copies_sql(found)}) qualify {FIRST_COPY})"
     return f"({_files_sql(found.sealed, found, COLUMNS)})" if found.sealed else ""

@@ -22,6 +22,7 @@ from tests.anomalies.frames import NOW, device_minutes, readings
 
 FIRST, LAST = NOW, NOW + 4 * MINUTE
 SPIKE = NOW + 2.5 * MINUTE
+NOTHING = {"rolling_z": 0, "state_minute": 0, "kmeans_minute": 0, "vibration_zone": 0}
 
 
 @pytest.fixture(name="settings")
@@ -47,7 +48,7 @@ def test_a_range_is_scored_and_every_minute_has_its_file(settings: Settings) -> 
     report = score_minutes(settings, FIRST, LAST)
 
     assert (report.readings, report.flags) == (2 * 5 * 30, 2)
-    assert report.by_detector == {"rolling_z": 1, "kmeans_minute": 1}
+    assert report.by_detector == NOTHING | {"rolling_z": 1, "kmeans_minute": 1}
     assert Counter(report.by_minute) == dict.fromkeys(minutes_between(FIRST, LAST), 0) | {FIRST + 2 * MINUTE: 2}
     tree = flags_tree(settings.paths)
     assert all(tree.file(minute).exists() for minute in minutes_between(FIRST, LAST))
@@ -82,7 +83,7 @@ def test_scoring_again_replaces_what_was_kept(settings: Settings) -> None:
 def test_minutes_in_which_nothing_happened_are_empty_and_there(tmp_path: Path) -> None:
     settings = load_settings(data=tmp_path)
     report = score_minutes(settings, FIRST, FIRST + MINUTE)
-    assert (report.readings, report.flags, report.by_detector) == (0, 0, {"rolling_z": 0, "kmeans_minute": 0})
+    assert (report.readings, report.flags, report.by_detector) == (0, 0, NOTHING)
     assert_frame_equal(pl.read_parquet(flags_tree(settings.paths).file(FIRST)), flags_tree(settings.paths).empty())
 
 

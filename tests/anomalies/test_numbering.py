@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
-from iot_pipeline.anomalies.detectors.numbering import SERIES, series_in, series_numbers
+from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory, Numbering, numbers_of_runs, series_numbers
 from tests.anomalies.frames import NOW
 
 ROWS = st.lists(
@@ -22,8 +22,36 @@ def test_numbers_are_those_of_a_join(rows: list[tuple[int, str, str, str | None]
         schema={"minute": pl.Datetime("us", "UTC"), **dict.fromkeys(SERIES, pl.String())},
         orient="row",
     )
-    known = series_in(frame)
-    assert_frame_equal(known, frame.select(SERIES).unique(maintain_order=True))
+    known = frame.select(SERIES).unique(maintain_order=True)
     some = known[::2]
     expected = [some.rows().index(row) if row in some.rows() else -1 for row in frame.select(SERIES).iter_rows()]
     assert series_numbers(frame, some).tolist() == expected
+
+
+def fleet(count: int) -> pl.DataFrame:
+    """So many that they are looked up by hashes."""
+    return pl.DataFrame({"device_id": [f"m{number}" for number in range(count)]}).with_columns(
+        metric=pl.lit("t"), unit=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("K"))
+    )
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_many_are_found_as_a_join_finds_them(seed: int) -> None:
+    names = fleet(5000)
+    known = names.sample(fraction=0.8, shuffle=True, seed=seed)
+    asked = names.sample(fraction=0.8, shuffle=True, seed=seed + 1)
+    numbered = known.with_row_index("number")
+    joined = asked.join(numbered, on=SERIES, how="left", nulls_equal=True, maintain_order="left")
+    expected = joined["number"].cast(pl.Int64).fill_null(-1).to_list()
+    assert Directory(known).numbers(asked).tolist() == expected
+    twice = asked[np.repeat(np.arange(asked.height), 2)]
+    assert numbers_of_runs(twice, Directory(known)).tolist() == [number for number in expected for _ in range(2)]
+
+
+def test_numbers_stay_when_series_come_and_go() -> None:
+    names, numbering = fleet(3000), Numbering()
+    some = numbering.numbers(names[:2000])
+    assert numbering.numbers(names[1000:]).tolist() == list(range(1000, 3000))
+    assert numbering.numbers(names[:2000]).tolist() == some.tolist()
+    assert numbering.series.equals(names)

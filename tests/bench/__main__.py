@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tests.bench.api import api
 from tests.bench.backlog import backlog
+from tests.bench.channels import channels
 from tests.bench.decode import decode
 from tests.bench.figures import Figure, report
 from tests.bench.instance import PROJECT
 from tests.bench.intake import intake
+from tests.bench.line import line
 from tests.bench.live import live
 from tests.bench.opcua import opcua
 from tests.bench.pages import pages
@@ -36,6 +38,8 @@ def main() -> None:
             "pages",
             "reports",
             "scoring",
+            "channels",
+            "line",
         ],
         help="one part instead of all",
     )
@@ -53,6 +57,8 @@ def main() -> None:
         "pages": pages,
         "reports": reports,
         "scoring": scoring,
+        "channels": channels,
+        "line": line,
         "live": live,
         "steady": lambda folder: steady(folder, options.minutes),
     }

@@ -19,8 +19,8 @@ import polars as pl
 
 from iot_pipeline.anomalies.flags import score_minutes
 from iot_pipeline.anomalies.models.fitting import fit_day
-from iot_pipeline.anomalies.models.members import LOOKBACK
-from iot_pipeline.anomalies.models.model import SeriesState
+from iot_pipeline.anomalies.models.members import LEARNED, LOOKBACK, THRESHOLDS
+from iot_pipeline.anomalies.models.model import SERIES_SCHEMA, SeriesState
 from iot_pipeline.anomalies.models.store import Verdict, keep, promote
 from iot_pipeline.clock import DAY, MINUTE, day_start
 from iot_pipeline.files import write_parquet
@@ -35,12 +35,16 @@ from tests.bench.figures import Figure
 TODAY = date(2026, 11, 22)
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 PER_MINUTE = 12
-DEVICES = int(os.environ.get("IOT_BENCH_DEVICES", "100000"))
+DEVICES = int(os.environ.get("IOT_BENCH_DEVICES", "1000000"))
 """Devices of the minute; a figure is scaled to a million where these are fewer."""
 
 DAY_SERIES = int(os.environ.get("IOT_BENCH_SERIES", "1160"))
 """Series of the day: 1,160 are 1.67 million rows of `device_minute`, 20 million readings."""
 
+SILENT = 0.001
+"""Share of series that say nothing in a minute."""
+
+INTAKE_DELAY = timedelta(seconds=10)
 MILLION = 1_000_000
 DAY_READINGS = 100_000_000
 
@@ -98,11 +102,7 @@ def _write_fleet(paths: DataPaths) -> None:
     """An hour of statistics, a promoted model of the day before, and the readings of the minute."""
     rng = np.random.default_rng(1)
     names = _names(DEVICES)
-    tree = device_minute_tree(paths)
-    for lag in range(LOOKBACK, -1, -1):
-        minute = NOW - lag * MINUTE
-        rows = _statistics(names, 20 + rng.normal(0, 1, DEVICES).round(3)).with_columns(minute=pl.lit(minute))
-        tree.write(minute, rows.select(pl.col(name).cast(kind) for name, kind in DEVICE_MINUTE_SCHEMA.items()))
+    _write_hour(paths, names, rng)
     seconds = pl.Series([NOW + timedelta(seconds=5 * n) for n in range(PER_MINUTE)], dtype=READING_SCHEMA["event_ts"])
     readings = names.join(pl.DataFrame({"event_ts": seconds}), how="cross").with_columns(
         value=pl.Series(20 + rng.normal(0, 1, DEVICES * PER_MINUTE).round(3)),
@@ -112,15 +112,41 @@ def _write_fleet(paths: DataPaths) -> None:
         quality=pl.lit("good"),
         message_id=pl.lit("bench-1-0"),
     )
-    write_parquet(
-        readings.select(pl.col(name).cast(kind) for name, kind in READING_SCHEMA.items()),
-        minute_folder(open_root(paths), NOW) / landed_name(NOW),
-    )
-    fitted = fit_day(load_settings(data=paths.root), TODAY + DAY)
+    # What is read within the intake delay after a minute began lands with the minute before.
+    early = pl.col("event_ts") < NOW + INTAKE_DELAY
+    for landed, rows in ((NOW - MINUTE, early), (NOW, ~early)):
+        told = readings.filter(rows).select(pl.col(name).cast(kind) for name, kind in READING_SCHEMA.items())
+        write_parquet(told, minute_folder(open_root(paths), NOW) / landed_name(landed))
+    _promote_model(paths, names, rng)
+
+
+def _write_hour(paths: DataPaths, names: pl.DataFrame, rng: np.random.Generator) -> None:
+    """In each minute one series of a thousand says nothing, so that no two minutes name the same."""
+    tree = device_minute_tree(paths)
+    for lag in range(LOOKBACK, -1, -1):
+        minute = NOW - lag * MINUTE
+        rows = _statistics(names, 20 + rng.normal(0, 1, names.height).round(3)).with_columns(minute=pl.lit(minute))
+        spoke = pl.Series(rng.random(names.height) >= SILENT)
+        tree.write(
+            minute, rows.filter(spoke).select(pl.col(name).cast(kind) for name, kind in DEVICE_MINUTE_SCHEMA.items())
+        )
+
+
+def _promote_model(paths: DataPaths, names: pl.DataFrame, rng: np.random.Generator) -> None:
+    """What some series taught, said of all with small differences: learning from all is measured by itself."""
+    some = DataPaths(paths.root.with_name("some"))
+    _write_hour(some, names.head(1000), rng)
+    fitted = fit_day(load_settings(data=some.root), TODAY + DAY)
     assert fitted is not None
+    usual = fitted.model.series.select(pl.col(*LEARNED, *THRESHOLDS).median()).row(0, named=True)
+    series = names.with_columns(
+        pl.lit(fitted.model.series["class"][0]).alias("class"),
+        # An hour is too short a past; for measuring it counts.
+        pl.lit(SeriesState.READY.value).alias("state"),
+        pl.lit(LOOKBACK).alias("minutes"),
+        *(pl.Series(name, number * rng.uniform(1, 1.001, names.height)) for name, number in usual.items()),
+    ).select(pl.col(name).cast(kind) for name, kind in SERIES_SCHEMA.items())
     manifest = msgspec.structs.replace(fitted.manifest, day=TODAY)
-    # An hour is too short a past; for measuring it counts.
-    series = fitted.model.series.with_columns(pl.lit(SeriesState.READY.value).alias("state"))
     keep(paths, replace(fitted.model, series=series), manifest)
     promote(paths, manifest, (Verdict(name="bench", passed=True, said="made for measuring"),))
 

@@ -37,6 +37,34 @@ def test_a_spike_of_this_minute_is_flagged_by_the_same_detectors(tmp_path: Path)
     assert layer.flags(since=HOUR_AGO, device_id="other", limit=10) == []
 
 
+def working(seconds: int, *, since: int, tells: str) -> list[Told]:
+    """Ten times the current `since` seconds ago, and what the machine says of its state each second."""
+    chance = random.Random(2)
+    told = []
+    for second in range(seconds, 0, -1):
+        level = 20.0 if second <= since else 2.0
+        told.append(Told(ago(second), level + chance.gauss(0, 0.1), "press", "current", "A"))
+        told.append(Told(ago(second), tells if second <= since else "idle", "press", "state", None))
+    return told
+
+
+@pytest.mark.parametrize(("tells", "flagged"), [("running", False), ("idle", True)])
+def test_only_what_the_told_state_does_not_explain_is_flagged(tmp_path: Path, tells: str, flagged: bool) -> None:
+    own = settings_in(tmp_path)
+    land(own, working(900, since=40, tells=tells))
+    assert bool(layer_on(own).flags(since=HOUR_AGO, limit=10)) is flagged
+
+
+def test_states_are_kept_as_long_as_detectors_look_back_and_repetitions_are_not(tmp_path: Path) -> None:
+    own = settings_in(tmp_path)
+    land(own, working(600, since=40, tells="running"))
+    layer = layer_on(own)
+    assert sum(frame.height for frame in layer._flags._states) <= 2 * (600 // 60 + 2)
+    layer._now = lambda: NOW + timedelta(hours=2)
+    turn(layer)
+    assert sum(frame.height for frame in layer._flags._states) == 0
+
+
 def test_published_flags_replace_live_ones_of_their_minute(tmp_path: Path) -> None:
     own = settings_in(tmp_path)
     land(own, [*steady(600), Told(ago(65.5), 95.0)])

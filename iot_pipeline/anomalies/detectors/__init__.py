@@ -6,8 +6,10 @@ What runs over them and keeps their flags is in `anomalies/flags.py`.
 from datetime import timedelta
 
 from iot_pipeline.anomalies.detectors.base import Detector, ScoringWindow
+from iot_pipeline.anomalies.detectors.by_state import RollingZByState
 from iot_pipeline.anomalies.detectors.kmeans_minute import KMeansMinute
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
+from iot_pipeline.anomalies.detectors.state_minute import StateMinute
 from iot_pipeline.anomalies.models.members import LOOKBACK
 from iot_pipeline.clock import MINUTE
 
@@ -16,7 +18,7 @@ __all__ = ["Detector", "KMeansMinute", "RollingZ", "ScoringWindow", "default_det
 
 def default_detectors() -> tuple[Detector, ...]:
     """The detectors that flag from the first minute on; what was learned joins them (`models/scoring.py`)."""
-    return (RollingZ(), KMeansMinute())
+    return (RollingZByState(), StateMinute(), KMeansMinute())
 
 
 def longest_lookback() -> timedelta:

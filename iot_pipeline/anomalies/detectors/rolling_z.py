@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from iot_pipeline.anomalies.detectors.base import (
     SERIES,
@@ -19,9 +20,9 @@ from iot_pipeline.anomalies.detectors.base import (
     shown_unit,
     version_of,
 )
-from iot_pipeline.anomalies.detectors.look_back import look_back
-from iot_pipeline.anomalies.detectors.numbering import series_numbers
-from iot_pipeline.anomalies.detectors.resolution import Floats, decimal_places, spread_floor
+from iot_pipeline.anomalies.detectors.look_back import LookBack, Moments
+from iot_pipeline.anomalies.detectors.numbering import Directory, Numbers, numbers_of_runs
+from iot_pipeline.anomalies.detectors.resolution import CONTINUOUS, Floats, decimal_places, spread_floor
 from iot_pipeline.clock import MINUTE
 
 
@@ -84,34 +85,30 @@ class RollingZ:
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """Flag readings outside mean +- threshold x standard deviation of their look-back."""
         readings = window.numbers().filter(~pl.col("metric").is_in(self.cumulative))
-        if readings.is_empty():
-            return no_flags()
-        # Dense numbers for the series that have something to score: grids instead of joins.
-        series = readings.select(SERIES).unique(maintain_order=True).with_row_index("series")
-        before = window.minutes.filter(pl.col("minute") >= window.first - self.lookback)
-        history = before.with_columns(pl.Series("series", series_numbers(before, series)))
-        usual = look_back(
-            history.filter(pl.col("series") >= 0),
-            series=series.height,
+        grids = window.history()
+        series = numbers_of_runs(readings.select(SERIES), Directory(grids.series))
+        before = LookBack(
+            grids=grids,
             first=window.first,
             minutes=round((window.last - window.first) / MINUTE) + 1,
             length=self.minutes,
-            excursion=self.excursion,
-            relative_floor=self.relative_floor,
         )
-        numbered = readings.join(series, on=SERIES, how="left", nulls_equal=True, maintain_order="left")
-        cell = (
-            numbered["series"].to_numpy(),
-            (numbered["minute"] - window.first).dt.total_minutes().to_numpy(),
-        )
-        value = numbered["value"].to_numpy()
-        count, mean = usual.count[cell], usual.mean[cell]
-        places = np.maximum(usual.places[cell], decimal_places(value))
-        deviation = np.maximum(np.sqrt(usual.variance[cell]), spread_floor(places, mean, self.relative_floor))
-        half_band = deviation * band_factor(self.threshold, np.maximum(count, self.min_support))
+        usual = before.moments()
+        minute = (readings["minute"] - window.first).dt.total_minutes().to_numpy()
+        far = self._far(readings["value"].to_numpy(), minute, series, usual)
+        if not far.size:
+            return no_flags()
+        asked, column = np.unique(series[far], return_inverse=True)
+        habits = before.habits(usual, asked, excursion=self.excursion, relative_floor=self.relative_floor)
+        readings, cell = readings[far], (minute[far], column)
+        value = readings["value"].to_numpy()
+        count, mean, variance = (part[minute[far], series[far]] for part in (usual.count, usual.mean, usual.variance))
+        places = np.maximum(habits.places[cell], decimal_places(value))
+        deviation = np.maximum(np.sqrt(variance), spread_floor(places, mean, self.relative_floor))
+        half_band = deviation * band_factor(self.threshold, count)
         score = np.abs(value - mean) / half_band
-        excursions = np.where(value > mean, usual.highs[cell], usual.lows[cell])
-        flagged = (score >= 1.0) & (count >= self.min_support) & (excursions < self.habit) & ~usual.rising[cell]
+        excursions = np.where(value > mean, habits.highs[cell], habits.lows[cell])
+        flagged = (score >= 1.0) & (excursions < self.habit) & ~habits.rising[cell]
         return flags_of(
             self,
             readings.with_columns(
@@ -123,6 +120,20 @@ class RollingZ:
             ).filter(pl.Series(flagged)),
             self._reason(),
         )
+
+    def _far(self, value: Floats, minute: NDArray[np.int64], series: Numbers, usual: Moments) -> NDArray[np.int64]:
+        """Which readings are outside of the narrowest band that their series can have.
+
+        The resolution can only widen it, and costs most; nearly all readings end here.
+        """
+        deviation = np.maximum(np.sqrt(usual.variance), spread_floor(CONTINUOUS, usual.mean, self.relative_floor))
+        narrowest = deviation * band_factor(self.threshold, np.maximum(usual.count, self.min_support))
+        narrowest[usual.count < self.min_support] = np.inf
+        if not narrowest.shape[1]:
+            return np.zeros(0, np.int64)
+        # One that is not known (-1) is looked up like any other and left out then.
+        away = np.abs(value - usual.mean[minute, series]) >= narrowest[minute, series]
+        return np.flatnonzero(away & (series >= 0))
 
     def _reason(self) -> pl.Expr:
         """`95 °C is above the usual 19.1 to 20.9 °C: 250 standard deviations from the mean of …`."""

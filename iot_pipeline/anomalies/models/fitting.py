@@ -6,6 +6,7 @@ were written.
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,9 +18,11 @@ from iot_pipeline.anomalies.engine.budget import block_columns, block_peaks, thr
 from iot_pipeline.anomalies.engine.detector import class_codes
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
 from iot_pipeline.anomalies.engine.scale import Scale
+from iot_pipeline.anomalies.models.channels_learning import CHANNEL_SHARE, learn_channels
 from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.history import MOST_DAYS, History, days_before, whole_days
 from iot_pipeline.anomalies.models.inputs import Sample, input_table, sample_of
+from iot_pipeline.anomalies.models.machines import learn_machines
 from iot_pipeline.anomalies.models.members import LEARNED, LOOKBACK, MEMBERS, RANGE, RULE, THRESHOLDS
 from iot_pipeline.anomalies.models.minute_grid import minute_grid, silent_intake
 from iot_pipeline.anomalies.models.model import (
@@ -68,6 +71,7 @@ def fit_day(settings: Settings, day: date) -> Fitted | None:
         return None
     past = whole_days(paths, days)
     model, left_out = fit(past, paths)
+    model = replace(model, machines=learn_machines(settings, days))
     tables = digests(model)
     state = model.series["state"]
     facts = {"day": day, "first": days[0], "last": days[-1], "budget": BUDGET, "most_days": MOST_DAYS}
@@ -122,6 +126,9 @@ def fit(past: History, paths: DataPaths) -> tuple[MinuteModel, int]:
         series=table.select(pl.col(name).cast(kind) for name, kind in SERIES_SCHEMA.items()),
         classes=_classes(table),
         inputs=input_table(Sample.together(samples)),
+        channels=learn_channels(
+            past, table, threshold_factors(paths), budget=BUDGET, leave_out=partial(leave_out, spans=spans)
+        ),
     )
     return model, left_out
 
@@ -146,7 +153,7 @@ def _learn(grid: Grid, part: pl.DataFrame) -> tuple[pl.DataFrame, Grid]:
     standard = Grid(grid.series, grid.start, grid.step, scale.standard(values))
     minutes = np.isfinite(grid.values).sum(axis=1)
     state = np.where(minutes >= LEAST_MINUTES, SeriesState.READY.value, SeriesState.LEARNING.value)
-    state = np.where(_only_rises(grid.values), SeriesState.COUNTER.value, state)
+    state = np.where(only_rises(grid.values), SeriesState.COUNTER.value, state)
     table = part.with_columns(
         pl.Series("state", state, pl.String),
         pl.Series("minutes", minutes, pl.Int64),
@@ -157,7 +164,7 @@ def _learn(grid: Grid, part: pl.DataFrame) -> tuple[pl.DataFrame, Grid]:
     return table.with_columns(learned), standard
 
 
-def _only_rises(values: Floats) -> NDArray[np.bool_]:
+def only_rises(values: Floats) -> NDArray[np.bool_]:
     """Series that never fell and went up in most minutes: running totals."""
     steps = values[:, 1:] - values[:, :-1]
     known = np.isfinite(steps).sum(axis=1)
@@ -165,9 +172,9 @@ def _only_rises(values: Floats) -> NDArray[np.bool_]:
 
 
 def _limits(peaks: dict[str, Floats], codes: NDArray[np.int64], block: int, series: pl.DataFrame) -> list[pl.Series]:
-    """The threshold of each member for each series: its share of the budget of a device, divided among its series."""
+    """The threshold of each member for each series: its share of what the channels of a device leave of its budget."""
     devices = max(series["device_id"].n_unique(), 1)
-    of_series = BUDGET * block / DAY_COLUMNS / (series.height / devices)
+    of_series = (1 - CHANNEL_SHARE) * BUDGET * block / DAY_COLUMNS / (series.height / devices)
     return [
         pl.Series(
             member.threshold,

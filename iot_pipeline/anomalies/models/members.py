@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from iot_pipeline.anomalies.engine.detector import FlagType, GridDetector, Model, Scored, Scores, stretch
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
 from iot_pipeline.anomalies.engine.noise import Noise
-from iot_pipeline.anomalies.engine.rolling import run_length
+from iot_pipeline.anomalies.engine.rolling import Indices, run_length
 from iot_pipeline.anomalies.engine.rules import RangeRule
 from iot_pipeline.anomalies.engine.scale import Scale
 from iot_pipeline.anomalies.engine.step import Step
@@ -26,6 +26,12 @@ little more: what is slower than an hour needs days to be told from a daily shap
 CHANCE = 2
 """Minutes that are equal, or missing, by chance now and then: only what goes on longer counts, else a tail drawn
 through single minutes would put every threshold beyond the look-back."""
+
+OVERDUE = 2.5
+"""Intervals of a series after which it is overdue, as in `device_slo`."""
+
+LEAST_SPOKEN = 3
+"""Minutes of the look-back in which a series must have spoken for its pace to be known."""
 
 MOSTLY = 0.9
 """Of the minutes equal to the one before: then the signal is a state or a constant, and rest is no fault."""
@@ -56,13 +62,16 @@ class MinuteStuck:
         same = np.zeros(part.values.shape, dtype=np.bool_)
         same[:, 1:] = part.values[:, 1:] == part.values[:, :-1]
         rests = model.tables["resting"]["share"].to_numpy()[:, None] > MOSTLY
-        run = np.minimum(run_length(same), LOOKBACK)
-        return Scored.bare(np.where(rests, 0, run - CHANCE)[:, at:])
+        run = np.minimum(run_length(same, begin=at), LOOKBACK)
+        return Scored.bare(np.where(rests, 0, run - CHANCE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinuteGap:
-    """Minutes since something was read, of a series that spoke within the look-back."""
+    """Minutes since something was read, of a series that spoke within the look-back and is overdue by its pace there.
+
+    A threshold that is lent by a class, or older than a device's new pace, would call every pause of a slow one a gap.
+    """
 
     name: str = "gap"
     version: str = "1"
@@ -79,9 +88,37 @@ class MinuteGap:
     def score(self, grid: Grid, model: Model, columns: slice) -> Scored:  # noqa: ARG002 -- see fit
         """Length of the hole so far beyond CHANCE."""
         part, at = stretch(grid, columns, LOOKBACK)
-        run = run_length(np.isnan(part.values))
-        spoke = run <= np.minimum(np.arange(part.width), LOOKBACK)
-        return Scored.bare(np.where(spoke, run - CHANCE, 0)[:, at:])
+        known = np.isfinite(part.values)
+        # Few are silent, and those that are not have no hole.
+        silent = np.flatnonzero(~known[:, at:].all(axis=1))
+        holes = np.zeros((len(known), part.width - at))
+        if silent.size:
+            holes[silent] = _holes(known[silent])[:, at:]
+        return Scored.bare(holes)
+
+
+def _holes(known: NDArray[np.bool_]) -> Indices:
+    """Minutes since something was read, less CHANCE, where that is overdue; else 0."""
+    run = run_length(~known)
+    interval, minutes = _pace(known, run)
+    spoke = run <= np.minimum(np.arange(known.shape[1]), LOOKBACK)
+    return np.where(spoke & (minutes >= LEAST_SPOKEN) & (run > OVERDUE * interval), run - CHANCE, 0)
+
+
+def _pace(known: NDArray[np.bool_], run: Indices) -> tuple[Floats, Indices]:
+    """Mean interval between the minutes of the look-back in which a series spoke, and their number.
+
+    Args:
+        known: (series, minutes): whether something was read.
+        run: (series, minutes): minutes since then.
+    """
+    column = np.arange(known.shape[1])
+    begin = np.maximum(column - LOOKBACK, 0)
+    spoke_next = np.minimum.accumulate(np.where(known, column, column.size)[:, ::-1], axis=1)[:, ::-1]
+    until = np.cumsum(known, axis=1, dtype=np.int64)
+    minutes: Indices = until - until[:, begin] + known[:, begin].astype(np.int64)
+    span: Floats = (column - run - spoke_next[:, begin]).astype(np.float64)
+    return span / np.maximum(minutes - 1, 1), minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Means by minute as a grid: (device, metric, unit) x minutes. What is unusual in them is in `members.py`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -7,7 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from iot_pipeline.anomalies.detectors.base import SERIES
-from iot_pipeline.anomalies.detectors.numbering import series_numbers
+from iot_pipeline.anomalies.detectors.minute_grids import MinuteGrids
+from iot_pipeline.anomalies.detectors.numbering import Directory, series_numbers
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.clock import MINUTE
 
@@ -34,6 +36,24 @@ def minute_grid(rows: pl.DataFrame, series: pl.DataFrame, first: datetime, last:
     values = np.full((series.height, columns), np.nan)
     values[number[inside], column[inside]] = mean[inside]
     return Grid(series.select(SERIES), first, MINUTE, values)
+
+
+def grid_of(grids: MinuteGrids, series: pl.DataFrame, first: datetime, last: datetime) -> Grid:
+    """The same from arrays: without a copy where `series` are all of theirs, else NaN for those they do not have."""
+    number = Directory(grids.series).numbers(series.select(SERIES))
+    means = grids.between("mean", first, last)
+    if not np.array_equal(number, np.arange(means.shape[1])):
+        wanted = np.full((len(means), number.size), np.nan)
+        wanted[:, number >= 0] = means[:, number[number >= 0]]
+        means = wanted
+    return Grid(series.select(SERIES), first, MINUTE, means.T)
+
+
+def spoken(grids: MinuteGrids, cumulative: Sequence[str]) -> pl.DataFrame:
+    """Columns minute, series: how many series spoke, but for metrics in `cumulative`."""
+    counted = ~grids.series["metric"].is_in(cumulative).to_numpy()
+    said = np.isfinite(grids.columns["mean"])[:, counted].sum(axis=1)
+    return pl.DataFrame({"minute": [grids.first + row * MINUTE for row in range(said.size)], "series": said})
 
 
 def silent_intake(counts: pl.DataFrame, first: datetime, last: datetime, lookback: int) -> NDArray[np.bool_]:

@@ -4,17 +4,18 @@ How it is learned is `fitting.py`, where it lies `store.py`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
 import msgspec
 import polars as pl
 
+from iot_pipeline.anomalies.models.machines import MachineTables, nothing_learned
 from iot_pipeline.anomalies.models.members import LEARNED, THRESHOLDS
 from iot_pipeline.trees import Schema
 
-REVISION = 1
+REVISION = 2
 """Of the code that learns and scores: one more whenever the same readings give another model or other flags."""
 
 
@@ -57,15 +58,25 @@ class MinuteModel:
         series: SERIES_SCHEMA, sorted by series.
         classes: CLASS_SCHEMA, sorted.
         inputs: quantiles of the values of each class, see `inputs.py`.
+        channels: what the channels of machines let expect of one another, CHANNEL_SCHEMA of `channels.py`.
+        machines: what was learned of machines that tell their state, see `machines.py`.
     """
 
     series: pl.DataFrame
     classes: pl.DataFrame
     inputs: pl.DataFrame
+    channels: pl.DataFrame
+    machines: MachineTables = field(default_factory=nothing_learned)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """By name, as they are stored."""
-        return {"series": self.series, "classes": self.classes, "inputs": self.inputs}
+        return {
+            "series": self.series,
+            "classes": self.classes,
+            "inputs": self.inputs,
+            "channels": self.channels,
+            **self.machines.tables(),
+        }
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +115,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def digests(model: MinuteModel) -> dict[str, str]:
     """SHA-256 of what each table says, independent of file formats and their versions."""
-    return {name: _digest(table) for name, table in model.tables().items()}
+    return {name: digest_of(table) for name, table in model.tables().items()}
 
 
 def version_from(tables: dict[str, str], **facts: object) -> str:
@@ -113,8 +124,11 @@ def version_from(tables: dict[str, str], **facts: object) -> str:
     return f"{REVISION}-{hashlib.sha256(text).hexdigest()[:12]}"
 
 
-def _digest(table: pl.DataFrame) -> str:
+def digest_of(table: pl.DataFrame) -> str:
+    """SHA-256 of what a table says: names and types of its columns, and its rows in their order."""
     found = hashlib.sha256(",".join(f"{name}:{kind}" for name, kind in table.schema.items()).encode())
+    lists = pl.selectors.by_dtype(pl.List(pl.Float64))
+    table = table.with_columns(lists.cast(pl.List(pl.String)).list.join(" "))
     for part in table.iter_slices(100_000):
         # Text with all digits of each number.
         found.update(part.write_csv(include_header=False, null_value="\\N").encode())

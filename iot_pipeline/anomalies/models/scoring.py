@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, no_flags, shown_unit
-from iot_pipeline.anomalies.detectors.numbering import series_in
+from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, at_readings, no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.numbering import Directory
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.engine.detector import FlagType
 from iot_pipeline.anomalies.engine.explain import shown
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.members import CHANCE, LEARNED, LOOKBACK, MEMBERS, THRESHOLDS, tell
-from iot_pipeline.anomalies.models.minute_grid import READ, minute_grid, silent_intake
+from iot_pipeline.anomalies.models.minute_grid import grid_of, silent_intake, spoken
 from iot_pipeline.anomalies.models.model import MinuteModel, SeriesState
 from iot_pipeline.anomalies.models.store import load, promoted_for
 from iot_pipeline.clock import MINUTE
@@ -30,8 +30,8 @@ KINDS = (FlagType.RANGE, *(member.kind for member in MEMBERS))
 TYPES = tuple(kind.value for kind in KINDS)
 """Names of the flags' detectors, which are their types; of several about one minute the strongest is told."""
 
-SERIES_AT_ONCE = 100_000
-"""Rows of a grid that are scored at a time: bounds memory."""
+SERIES_AT_ONCE = 16_384
+"""Rows of a grid that are scored at a time: bounds memory, and a column of them stays in the processor's cache."""
 
 LEAST_READY = 3
 """Series of a class that must have a past before a new one is measured with it."""
@@ -72,18 +72,19 @@ class LearnedMinutes:
         The flag stands at the last reading of its minute, a gap's at the begin of the minute; its value is the mean.
         """
         begin = window.first - LOOKBACK * MINUTE
-        rows = window.minutes.select(READ).filter(
-            pl.col("minute").is_between(begin, window.last) & ~pl.col("metric").is_in(RollingZ().cumulative)
-        )
-        silent = silent_intake(
-            rows.group_by("minute").agg(pl.len().alias("series")), window.first, window.last, LOOKBACK
-        )
-        series = self.parameters(series_in(rows))
+        grids = window.history()
+        cumulative = RollingZ().cumulative
+        spoke = window.spoke if window.spoke is not None else spoken(grids, cumulative)
+        silent = silent_intake(spoke, window.first, window.last, LOOKBACK)
+        heard = np.isfinite(grids.between("mean", begin, window.last)).any(axis=0)
+        levels = ~grids.series["metric"].is_in(cumulative)
+        series = self.parameters(grids.series.filter(pl.Series(heard) & levels))
+        grid = grid_of(grids, series, begin, window.last)
         flags = [no_flags()]
         for start in range(0, series.height, SERIES_AT_ONCE):
-            part = series[start : start + SERIES_AT_ONCE]
-            grid = minute_grid(rows, part, begin, window.last)
-            flags.append(self._flags(grid, part, silent))
+            rows = slice(start, start + SERIES_AT_ONCE)
+            part = Grid(grid.series[rows], grid.start, grid.step, grid.values[rows])
+            flags.append(self._flags(part, series[rows], silent))
         return at_readings(pl.concat(flags), window.readings)
 
     def parameters(self, series: pl.DataFrame) -> pl.DataFrame:
@@ -92,7 +93,7 @@ class LearnedMinutes:
         A series that is new, or still learning, is measured with what its class has learned.
         """
         numbers = [*LEARNED, *THRESHOLDS]
-        known = series.join(self.model.series, on=SERIES, how="left", nulls_equal=True, maintain_order="left")
+        known = self._known(series)
         ready = pl.col("state") == SeriesState.READY.value
         own = known.filter(ready).select(*SERIES, *numbers)
         young = known.filter(
@@ -107,6 +108,18 @@ class LearnedMinutes:
             classed = pl.concat([classed, class_of(self.paths, new.select(SERIES)).select(*SERIES, "class")])
         lent = self.model.classes.filter(pl.col("ready") >= LEAST_READY).select("class", *numbers)
         return pl.concat([own, classed.join(lent, on="class", how="inner").select(*SERIES, *numbers)])
+
+    def _known(self, series: pl.DataFrame) -> pl.DataFrame:
+        """`series` with what the model says of each, null where it says nothing."""
+        learned = self.model.series
+        devices = learned["device_id"]
+        if series.height and devices.is_sorted():
+            # Of a large fleet some devices are scored at a time.
+            low, high = (str(name) for name in (series["device_id"].min(), series["device_id"].max()))
+            learned = learned[devices.search_sorted(low, "left") : devices.search_sorted(high, "right")]
+        number = Directory(learned.select(SERIES)).numbers(series.select(SERIES))
+        row = pl.Series(number).set(pl.Series(number < 0), None)
+        return pl.concat([series.select(SERIES), learned.drop(SERIES).select(pl.all().gather(row))], how="horizontal")
 
     def _flags(self, grid: Grid, table: pl.DataFrame, silent: NDArray[np.bool_]) -> pl.DataFrame:
         columns = slice(LOOKBACK, grid.width)
@@ -172,29 +185,6 @@ def reason() -> pl.Expr:
     for kind, text in said.items():
         sentence = pl.when(pl.col("detector") == kind.value).then(text).otherwise(sentence)
     return sentence
-
-
-def at_readings(flags: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
-    """Move each flag to the last reading of its minute, so that a message stands behind it; a gap has none."""
-    if flags.is_empty():
-        return flags
-    wanted = flags.select("minute", *SERIES).unique()
-    last = (
-        readings.filter(
-            pl.col("device_id").is_in(wanted["device_id"].unique().implode())
-            & pl.col("value").is_finite().fill_null(value=False)
-            & (pl.col("quality") != "bad")
-        )
-        .with_columns(pl.col("event_ts").dt.truncate("1m").alias("minute"))
-        .join(wanted, on=["minute", *SERIES], how="semi", nulls_equal=True)
-        .group_by("minute", *SERIES)
-        .agg(pl.col("event_ts").max().alias("last_at"))
-    )
-    return (
-        flags.join(last, on=["minute", *SERIES], how="left", nulls_equal=True, maintain_order="left")
-        .with_columns(pl.coalesce("last_at", "event_ts").alias("event_ts"))
-        .select(list(FLAGS_SCHEMA))
-    )
 
 
 def learned_minutes(paths: DataPaths, day: date) -> LearnedMinutes | None:

@@ -54,7 +54,7 @@ def against_past(
     events = events.sort(*by, ts, maintain_order=True)
     series = _numbered(events, by)
     values = events[value].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    parts = [_against(earlier) for _, earlier in earlier_of(values, series, last)]
+    parts = [usual_of(earlier) for _, earlier in earlier_of(values, series, last)]
     support, usual, spread = (np.concatenate([part[i] for part in parts]) if parts else np.zeros(0) for i in range(3))
     known = (support >= least) & np.isfinite(values)
     level = np.where(known, usual, 0.0)
@@ -118,7 +118,8 @@ def _numbered(events: pl.DataFrame, by: Sequence[str]) -> NDArray[np.int64]:
     return events.select(pl.struct(by).rle_id().alias("series"))["series"].to_numpy().astype(np.int64)
 
 
-def _against(earlier: Array) -> tuple[Array, Array, Array]:
+def usual_of(earlier: Array) -> tuple[Array, Array, Array]:
+    """Of each row of (events, earlier values): how many there are, their median, and the spread around it."""
     usual = middle(earlier)
     spread = GAUSSIAN * middle(np.abs(earlier - usual[:, None]))
     return np.isfinite(earlier).sum(axis=1).astype(np.float64), usual, spread

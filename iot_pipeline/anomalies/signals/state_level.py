@@ -17,7 +17,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import shown
+from iot_pipeline.anomalies.detectors.base import shown, shown_unit
 from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
 from iot_pipeline.anomalies.detectors.rolling_z import band_factor
 from iot_pipeline.anomalies.signals.past import GAUSSIAN
@@ -28,13 +28,17 @@ STEADY = "steady"
 GAUSSIAN_90 = 3.29
 """Distance of the 5 and 95 % quantiles of Gaussian noise in standard deviations."""
 
+GAUSSIAN_98 = 4.65
+"""The same of the 1 and 99 % quantiles, which a peak that comes once a start is within."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateLevel:
     """Median and spread by series and state.
 
     The spread is the larger of median absolute deviation and distance of the 5 and 95 % quantiles, both in terms of
-    Gaussian noise: an inrush is a tenth of the seconds after a start, which the median does not see.
+    Gaussian noise: an inrush is a tenth of the seconds after a start, which the median does not see. There the
+    quantiles are those of 1 and 99 %, since how high a peak is read depends on when it is read.
 
     Args:
         by: what identifies a series.
@@ -76,7 +80,10 @@ class StateLevel:
                 pl.col("entered_at").n_unique().cast(pl.Int64).alias("stays"),
                 pl.col("usual").first(),
                 (away.median() * GAUSSIAN).alias("spread"),
-                ((pl.col("value").quantile(0.95) - pl.col("value").quantile(0.05)) / GAUSSIAN_90).alias("wide"),
+                pl.when(pl.col("phase").first() == ENTERING)
+                .then((pl.col("value").quantile(0.99) - pl.col("value").quantile(0.01)) / GAUSSIAN_98)
+                .otherwise((pl.col("value").quantile(0.95) - pl.col("value").quantile(0.05)) / GAUSSIAN_90)
+                .alias("wide"),
                 pl.col("places").max(),
             )
             .sort(key)
@@ -110,12 +117,15 @@ class StateLevel:
         ).rechunk()
         side = pl.when(pl.col("value") > pl.col("usual")).then(pl.lit("above")).otherwise(pl.lit("below"))
         moment = pl.when(pl.col("phase") == ENTERING).then(pl.lit("just after entering")).otherwise(pl.lit("in"))
+        unit = shown_unit() if "unit" in self.by else pl.lit("")
         reason = pl.format(
-            "{} is {} the {} to {} of the last {} times {} state {}",
+            "{}{} is {} the {} to {}{} of {} times {} state {}",
             shown("value"),
+            unit,
             side,
             shown("expected_low"),
             shown("expected_high"),
+            unit,
             "stays",
             moment,
             "state",

@@ -118,6 +118,22 @@ def illegal(changes: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
     return changes.filter(known).join(allowed, on=["from_state", "to_state"], how="anti", maintain_order="left")
 
 
+def with_entry(told: pl.DataFrame, *, by: Sequence[str], longest: timedelta = LONGEST) -> pl.DataFrame:
+    """`by`, ts, state, entered_at: since when each told state holds, as far back as was told; sorted by `by` and ts.
+
+    After a silence longer than `longest` a state is entered anew.
+    """
+    is_entry = (pl.col("state") != pl.col("state").shift(1).over(by)) | (
+        pl.col("ts") - pl.col("ts").shift(1).over(by) > longest
+    )
+    return (
+        told.drop_nulls(["ts", "state"])
+        .sort(*by, "ts")
+        .with_columns(pl.when(is_entry.fill_null(value=True)).then("ts").forward_fill().over(by).alias("entered_at"))
+        .select(*by, "ts", "state", "entered_at")
+    )
+
+
 def with_state(
     readings: pl.DataFrame, told: pl.DataFrame, *, by: Sequence[str], longest: timedelta = LONGEST
 ) -> pl.DataFrame:
@@ -125,24 +141,10 @@ def with_state(
 
     The state is the last one told at or before the reading, at most `longest` ago; null without one. Sorted by ts.
     """
-    entered = (
-        told.drop_nulls(["ts", "state"])
-        .sort(*by, "ts")
-        .with_columns(
-            (
-                (pl.col("state") != pl.col("state").shift(1).over(by))
-                | (pl.col("ts") - pl.col("ts").shift(1).over(by) > longest)
-            )
-            .fill_null(value=True)
-            .alias("is_entry")
-        )
-        .with_columns(pl.when("is_entry").then("ts").forward_fill().over(by).alias("entered_at"))
-        .sort("ts")
-    )
     return (
         readings.sort("ts", maintain_order=True)
         .join_asof(
-            entered.select(*by, "ts", "state", "entered_at"),
+            with_entry(told, by=by, longest=longest).sort("ts"),
             on="ts",
             by=list(by),
             strategy="backward",

@@ -93,14 +93,21 @@ def severity(velocities: pl.DataFrame, classes: pl.DataFrame, zones: pl.DataFram
     Returns:
         `velocities` with zone (A to D; null without a value). Unknown classes count as STRICTEST.
     """
-    told = classes.join(zones, on=["machine_group", "support"], how="inner")
-    group, support = STRICTEST
-    strictest = zones.filter((pl.col("machine_group") == group) & (pl.col("support") == support))
     value = pl.col("value")
-    reached = [value >= pl.coalesce(name, pl.lit(strictest[name][0])) for name in BORDERS]
+    reached = [value >= pl.col(name) for name in BORDERS]
     zone = pl.when(reached[2]).then(pl.lit("D")).when(reached[1]).then(pl.lit("C")).when(reached[0]).then(pl.lit("B"))
     return (
-        velocities.join(told.select("device_id", *BORDERS), on="device_id", how="left", maintain_order="left")
+        with_borders(velocities, classes, zones)
         .with_columns(pl.when(value.is_finite()).then(zone.otherwise(pl.lit("A"))).alias("zone"))
         .drop(BORDERS)
     )
+
+
+def with_borders(velocities: pl.DataFrame, classes: pl.DataFrame, zones: pl.DataFrame) -> pl.DataFrame:
+    """`velocities` with BORDERS of the machine's class, as of `severity`; unknown classes have those of STRICTEST."""
+    told = classes.join(zones, on=["machine_group", "support"], how="inner")
+    group, support = STRICTEST
+    strictest = zones.filter((pl.col("machine_group") == group) & (pl.col("support") == support))
+    return velocities.join(
+        told.select("device_id", *BORDERS), on="device_id", how="left", maintain_order="left"
+    ).with_columns(pl.col(name).fill_null(strictest[name][0]) for name in BORDERS)

@@ -1,0 +1,92 @@
+"""A large fleet is scored some devices at a time, and nobody sees it in the flags."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from iot_pipeline.anomalies import slices
+from iot_pipeline.anomalies.flags import score_minutes
+from iot_pipeline.anomalies.models.life import learn_day
+from iot_pipeline.clock import DAY, MINUTE
+from iot_pipeline.files import write_parquet
+from iot_pipeline.paths import minute_folder
+from iot_pipeline.readings.store import landed_name, open_root
+from iot_pipeline.settings import load_settings
+from iot_pipeline.stats.relations import device_minute_tree, flags_tree
+from tests.anomalies.frames import readings
+from tests.anomalies.models.days import MONDAY, at, frame, values, write_day, write_days
+
+NOTHING = pl.DataFrame(schema={"low": pl.String, "high": pl.String})
+
+
+def plant(day: date) -> dict[str, np.ndarray]:
+    """Two machines of six devices each."""
+    return values(day) | {name.replace("hall", "attic"): told for name, told in values(day, seed=2).items()}
+
+
+def test_slices_give_the_flags_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(data=tmp_path)
+    today = MONDAY + 2 * DAY
+    for day in (MONDAY, MONDAY + DAY, today):
+        write_day(settings.paths, day, frame(day, plant(day)))
+    assert learn_day(settings, today).promoted
+    told = plant(today)
+    told["hall/m1"][600:] += 6.0
+    told["hall/m2"][600:640] = np.nan
+    told["attic/m5"][600] = -9999.0
+    write_day(settings.paths, today, frame(today, told))
+    first, last = at(today, 10), at(today, 10, 20)
+    strange = [readings([90.0], start=first, device=device) for device in ("attic/m4", "hall/m4")]
+    write_parquet(pl.concat(strange), minute_folder(open_root(settings.paths), first) / landed_name(first))
+    whole = score_minutes(settings, first, last)
+    kept = flags_tree(settings.paths).read(first, last)
+    assert {"step", "gap", "range", "multichannel", "rolling_z"} <= set(kept["detector"])
+
+    monkeypatch.setattr(slices, "SMALL_BYTES", 0)
+    monkeypatch.setattr(slices, "ROWS_AT_ONCE", 100)
+    assert score_minutes(settings, first, last) == whole
+
+    assert_frame_equal(flags_tree(settings.paths).read(first, last), kept, check_exact=True)
+
+
+def test_every_device_is_in_one_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(data=tmp_path)
+    today = write_days(settings.paths, 1)
+    write_day(settings.paths, today, frame(today, values(today)))
+    monkeypatch.setattr(slices, "SMALL_BYTES", 0)
+    monkeypatch.setattr(slices, "ROWS_AT_ONCE", 50)
+    tree, minute = device_minute_tree(settings.paths), at(today, 10)
+
+    parts = slices.slices_of(tree, minute - 60 * MINUTE, minute, minute, cumulative=(), together=NOTHING)
+
+    assert len(parts) > 1
+    rows = pl.concat(list(tree.pieces(minute, minute, ["device_id"])))
+    found = [rows if (where := part.where()) is None else rows.filter(where) for part in parts]
+    assert_frame_equal(pl.concat(found).sort("device_id"), rows.sort("device_id"))
+    assert all(part.spoke is not None and part.spoke["series"].max() == rows.height for part in parts)
+
+
+def test_a_machine_of_several_devices_is_not_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(data=tmp_path)
+    today = write_days(settings.paths, 1)
+    write_day(settings.paths, today, frame(today, values(today)))
+    monkeypatch.setattr(slices, "SMALL_BYTES", 0)
+    monkeypatch.setattr(slices, "ROWS_AT_ONCE", 1)
+    tree, minute = device_minute_tree(settings.paths), at(today, 10)
+    machines = pl.DataFrame({"low": ["hall/m1", "hall/m2"], "high": ["hall/m2", "hall/m4"]})
+
+    parts = slices.slices_of(tree, minute, minute, minute, cumulative=(), together=machines)
+
+    assert [part.begin for part in parts] == [None, "hall/m1", "hall/m5"]
+
+
+def test_a_plant_is_one_slice(tmp_path: Path) -> None:
+    settings = load_settings(data=tmp_path)
+    today = write_days(settings.paths, 1)
+    minute = at(today, 10)
+    tree = device_minute_tree(settings.paths)
+    assert slices.slices_of(tree, minute, minute, minute, cumulative=(), together=NOTHING) == [slices.Slice()]
