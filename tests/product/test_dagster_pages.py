@@ -21,7 +21,7 @@ GROUPS = {
     "line": ("machine_current_hour", "machine_start", "valve_travel_day"),
     "utility": ("meter_hour", "meter_day", "customer_usage_day", "region_usage_day"),
     "quality": ("device_slo",),
-    "anomalies": ("anomaly_flags", "anomaly_events", "anomaly_model", "anomaly_evaluation"),
+    "anomalies": ("anomaly_flags", "anomaly_events", "anomaly_model", "anomaly_day_flags", "anomaly_evaluation"),
 }
 EXPANDED = "global@global:{}"
 ASSETS = [asset for assets in GROUPS.values() for asset in assets]

@@ -7,7 +7,7 @@ from iot_pipeline.anomalies.engine.detector import FlagType, GridDetector, Model
 from iot_pipeline.anomalies.engine.grid import Grid, grid_of, grids_of
 from iot_pipeline.anomalies.engine.levels import UnionModel
 from iot_pipeline.anomalies.engine.members import Member, members
-from iot_pipeline.anomalies.engine.union import Union, minute_union
+from iot_pipeline.anomalies.engine.union import Union
 
 __all__ = [
     "FlagType",
@@ -21,5 +21,4 @@ __all__ = [
     "grid_of",
     "grids_of",
     "members",
-    "minute_union",
 ]

@@ -19,7 +19,11 @@ def learn_size(grid: Grid, difference: Floats, *, least: float) -> Model:
 
 
 def over_usual(part: Grid, at: int, model: Model, difference: Floats, earlier: Floats) -> Scored:
-    """The difference from `earlier` over its usual size, from column `at` of `part` on."""
+    """The difference from `earlier` over its usual size, from column `at` of `part` on.
+
+    `difference` and `earlier` end with `part`, and may begin with `at`.
+    """
     usual = model.tables["usual"]["usual"].to_numpy()[:, None].astype(np.float32)
-    score = np.where(np.isfinite(part.values), np.abs(difference) / usual, 0)
-    return Scored.around(score[:, at:], earlier[:, at:], usual)
+    known = np.isfinite(part.values[:, at:])
+    difference, earlier = (values[:, values.shape[1] - known.shape[1] :] for values in (difference, earlier))
+    return Scored.around(np.where(known, np.abs(difference) / usual, 0), earlier, usual)

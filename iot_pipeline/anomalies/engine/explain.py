@@ -37,6 +37,8 @@ def sentences(flagged: pl.DataFrame, step: timedelta, offset: timedelta = timede
         "range_rule": pl.format("{} cannot be a measurement, usual is {}", value, band),
         "usual_range": pl.format("{} is outside of all that was usual, {}", value, band),
         "drift": pl.format("the last hours have drifted out of {}, where they were a day before; now {}", band, value),
+        "rate_of_change": pl.format("{}, farther from the reading before than it moves at once: {}", value, band),
+        "creep": pl.format("has drifted out of {} reading by reading within a day, now {}", band, value),
         "step": pl.format("the level has moved from {} to {}", band, value),
         "noise": pl.format("changes far more from reading to reading than usual; now {}", value),
         "ridge_16": pl.format(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from iot_pipeline.anomalies.engine.detector import Model, Scored, Scores, stretch
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
 from iot_pipeline.anomalies.engine.members import Member
+from iot_pipeline.anomalies.engine.returning import comes_back
+from iot_pipeline.anomalies.engine.returning import lookback_of as usual_lookback_of
 from iot_pipeline.anomalies.engine.rolling import lagged, origin_of, rolling_max, rolling_mean
 from iot_pipeline.anomalies.engine.rules import RangeRule
 from iot_pipeline.anomalies.engine.scale import Scale
@@ -83,16 +85,18 @@ def levelled(
     lookback = deepest(members, grid)
     first = columns.start
     # Levels are needed before the scored columns too: for what was told in the quiet time, and for the smoothing.
-    begin = max(first - quiet - SMOOTH, 0)
+    begin = max(first - before_columns(quiet), 0)
     part, at = stretch(grid, slice(begin, columns.stop), lookback)
     rule_model = model.detectors[rule.name]
     broken = rule.score(part, rule_model, slice(at, None))
     scale = Scale.from_table(model.scale)
     standard = in_spreads(without(part, rule.impossible(part, rule_model)), scale)
     scored = [one.detector.score(standard, model.detectors[one.detector.name], slice(at, None)) for one in members]
-    found = _Strongest.of(scored, model, members, quiet, origin_of(grid) + begin)
     told = broken.score >= 1
-    flag = found.flag | (told & ~(np.nan_to_num(lagged(told.astype(np.float32), 1)) > 0))
+    breaks = told & ~(np.nan_to_num(lagged(told.astype(np.float32), 1)) > 0)
+    back = comes_back(standard, quiet)[:, at:]
+    found = _Strongest.of(scored, model, members, breaks=breaks, back=back, quiet=quiet, origin=origin_of(grid) + begin)
+    flag = found.flag | breaks
     beyond = np.log1p(broken.score) / np.float32(np.log(2.0))
     level = np.where(told, np.fmax(beyond, found.level), found.level)
     smooth = np.nan_to_num(rolling_mean(found.base, SMOOTH, origin_of(grid) + begin))
@@ -128,13 +132,22 @@ class _Strongest:
 
     @classmethod
     def of(
-        cls, scored: Sequence[Scored], model: UnionModel, members: Sequence[Member], quiet: int, origin: int
+        cls,
+        scored: Sequence[Scored],
+        model: UnionModel,
+        members: Sequence[Member],
+        *,
+        breaks: NDArray[np.bool_],
+        back: NDArray[np.bool_],
+        quiet: int,
+        origin: int,
     ) -> "_Strongest":
         shape = scored[0].score.shape
         learned = model.thresholds["learned"].to_numpy()[:, None].astype(np.float32)
         flag, code = np.zeros(shape, dtype=bool), np.full(shape, -1, np.int8)
         level, raw, squares = (np.zeros(shape, np.float32) for _ in range(3))
         low, high = (np.full(shape, np.nan, np.float32) for _ in range(2))
+        begins: list[tuple[int, Levels, NDArray[np.bool_]]] = []
         for number, (member, one) in enumerate(zip(members, scored, strict=True)):
             name, strength = member.detector.name, np.log1p(one.score) * learned
             if member.ranks:
@@ -142,11 +155,16 @@ class _Strongest:
                 squares += (strength / np.log1p(measure).astype(np.float32)) ** 2
             if not member.share > 0:
                 continue
-            limit = model.thresholds[name].to_numpy()[:, None].astype(np.float32)
-            own: Levels = (strength / np.log1p(limit)).astype(np.float32)
+            own: Levels = (strength / np.log1p(_limit(model, name))).astype(np.float32)
             # Each detector for itself: another kind of strangeness within the quiet time is news.
             earlier = before(own, quiet, origin)
-            tells = (own >= 1) & ((earlier < 1) | (own >= ESCALATION * earlier))
+            begins.append((number, own, (own >= 1) & ((earlier < 1) | (own >= ESCALATION * earlier))))
+        every = np.logical_or.reduce([breaks, *(tells for _, _, tells in begins)])
+        back = back & (before(every.astype(np.float32), quiet, origin) > 0)
+        for number, own, strange in begins:
+            one, limit = scored[number], _limit(model, members[number].detector.name)
+            # Of detectors that expect a value: to one that counts, like `stuck`, all values are the same.
+            tells = strange & ~(back & np.isfinite(one.expected_low))
             # Who begins an alert names it, before who has been above its threshold all day.
             names_it = (tells & ~flag) | ((own > level) & (tells | ~flag))
             level = np.maximum(level, own)
@@ -160,6 +178,10 @@ class _Strongest:
         return cls(flag, level, base, code, raw, low, high)
 
 
+def _limit(model: UnionModel, name: str) -> Levels:
+    return model.thresholds[name].to_numpy()[:, None].astype(np.float32)
+
+
 def ranked(name: str) -> str:
     """The column of `UnionModel.thresholds` by which a detector's scores are measured for the ranking."""
     return f"{name}_ranked"
@@ -167,7 +189,12 @@ def ranked(name: str) -> str:
 
 def deepest(members: Sequence[Member], grid: Grid) -> int:
     """Columns before a cell that its scores depend on."""
-    return max(member.detector.lookback_of(grid) for member in members)
+    return max(usual_lookback_of(grid), *(member.detector.lookback_of(grid) for member in members))
+
+
+def before_columns(quiet: int) -> int:
+    """Columns whose levels a score depends on: what was told in the quiet time depends on the quiet time before it."""
+    return 2 * quiet + SMOOTH
 
 
 def before(levels: Levels, quiet: int, origin: int) -> Levels:

@@ -65,13 +65,13 @@ class Noise:
         part, at = stretch(grid, columns, self.lookback_of(grid))
         table = model.tables["roughness"]
         middle, spread = (table[name].to_numpy()[:, None].astype(np.float32) for name in ("middle", "spread"))
-        score = (self._roughness(part) - middle) / spread
-        return Scored.bare(np.where(np.isfinite(part.values), np.fmax(score, 0), 0)[:, at:])
+        score = (self._roughness(part, begin=at) - middle) / spread
+        return Scored.bare(np.where(np.isfinite(part.values[:, at:]), np.fmax(score, 0), 0))
 
-    def _roughness(self, grid: Grid) -> Floats:
+    def _roughness(self, grid: Grid, begin: int = 0) -> Floats:
         one, two = lagged(grid.values, 1), lagged(grid.values, 2)
         second = np.abs(grid.values - 2 * one + two)
-        mean = rolling_mean(second, self.window, origin_of(grid), least=self.window // 2)
+        mean = rolling_mean(second, self.window, origin_of(grid), least=self.window // 2, begin=begin)
         return np.asarray(np.log(mean + np.float32(LEAST)))
 
 

@@ -118,12 +118,7 @@ class RidgeLags:
     def score(self, grid: Grid, model: Model, columns: slice) -> Scored:
         """Residual over its usual size."""
         part, at = stretch(grid, columns, self.lookback_of(grid))
-        series = model.tables["residual"].join(model.tables["weights"], on="class", how="left", maintain_order="left")
-        weights = series.select("^w[0-9]+$").to_numpy()
-        usual, swing = (series[name].to_numpy()[:, None].astype(np.float32) for name in ("usual", "swing"))
-        target, lags = self._design(forward_filled(part.values, FILL), part)
-        target = np.where(np.isfinite(part.values), target, np.float32(np.nan))
-        residual, predicted = self._residual(target, lags, weights, swing)
+        residual, predicted, usual = self._predicted(part, model)
         away = np.abs(residual)
         width = np.broadcast_to(usual, away.shape)
         if not self.short:
@@ -131,6 +126,23 @@ class RidgeLags:
             width = np.fmax(usual, lagged(recent, 1) * np.float32(MEAN_TO_SIGMA))
         base = lagged(forward_filled(part.values, FILL), self.horizon)
         return Scored.around((away / width)[:, at:], (base + predicted)[:, at:], width[:, at:])
+
+    def residual_lookback_of(self, grid: Grid) -> int:
+        """Columns before a cell that its residual depends on; fewer than its score does."""
+        return (LONGEST_LAG if self.short else day_columns(grid) + LONGEST_LAG + 3) + self.horizon + FILL
+
+    def residuals(self, grid: Grid, model: Model) -> tuple[Floats, Floats]:
+        """What each reading is above its prediction (NaN where unknown), and its usual size: (series, 1)."""
+        residual, _, usual = self._predicted(grid, model)
+        return residual, usual
+
+    def _predicted(self, grid: Grid, model: Model) -> tuple[Floats, Floats, Floats]:
+        series = model.tables["residual"].join(model.tables["weights"], on="class", how="left", maintain_order="left")
+        weights = series.select("^w[0-9]+$").to_numpy()
+        usual, swing = (series[name].to_numpy()[:, None].astype(np.float32) for name in ("usual", "swing"))
+        target, lags = self._design(forward_filled(grid.values, FILL), grid)
+        target = np.where(np.isfinite(grid.values), target, np.float32(np.nan))
+        return *self._residual(target, lags, weights, swing), usual
 
     def _design(self, filled: Floats, grid: Grid) -> tuple[Floats, list[Floats]]:
         """What is predicted and what from, both as differences from the value `horizon` columns back."""

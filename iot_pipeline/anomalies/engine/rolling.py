@@ -24,6 +24,9 @@ MEAN_TO_SIGMA = 1.2533
 NORMAL_90 = 1.645
 """Distance from the mean that holds 90 % of what is normally distributed."""
 
+FEW_PASSES = 16
+"""Passes over all columns that cost as much as running totals of all."""
+
 Indices = NDArray[np.int64]
 
 
@@ -69,12 +72,38 @@ def _halves(values: Floats, window: int, origin: int, operator: np.ufunc, neutra
     return prefix, suffix
 
 
-def rolling_mean(values: Floats, window: int, origin: int, *, least: int = 1) -> Floats:
-    """Mean of what was read in the last `window` columns; NaN where these are fewer than `least` numbers."""
+def rolling_mean(values: Floats, window: int, origin: int, *, least: int = 1, begin: int = 0) -> Floats:
+    """Mean of what was read in the last `window` columns; NaN where these are fewer than `least` numbers.
+
+    From column `begin` on: the last few columns of many cost a small part of all.
+    """
     known = np.isfinite(values)
-    total = rolling_sum(np.where(known, values, values.dtype.type(0)), window, origin)
-    count = rolling_sum(known.astype(values.dtype), window, origin)
+    total = _sum_from(np.where(known, values, values.dtype.type(0)), window, origin, begin)
+    count = _sum_from(known.astype(values.dtype), window, origin, begin)
     return np.where(count >= least, total / np.maximum(count, 1), values.dtype.type(np.nan))
+
+
+def _sum_from(values: Floats, window: int, origin: int, begin: int) -> Floats:
+    """Columns from `begin` on of `rolling_sum`, to the last bit."""
+    columns = values.shape[1]
+    if window <= 1 or begin == 0 or (columns - begin) * window > FEW_PASSES * columns:
+        return rolling_sum(values, window, origin)[:, begin:]
+    start = origin % window
+    found = np.empty((len(values), columns - begin), dtype=values.dtype, order="F")
+    for column in range(begin, columns):
+        place = start + column
+        block = place - place % window
+        found[:, column - begin] = _in_order(values, range(max(block - start, 0), column + 1))
+        if place >= window and block != place - window + 1:
+            found[:, column - begin] += _in_order(values, range(block - start - 1, max(column - window, -1), -1))
+    return found
+
+
+def _in_order(values: Floats, columns: range) -> Floats:
+    total = values[:, columns[0]].copy()
+    for column in columns[1:]:
+        total += values[:, column]
+    return total
 
 
 def lagged(values: Floats, columns: int) -> Floats:
@@ -98,11 +127,24 @@ def forward_filled(values: Floats, limit: int) -> Floats:
     return filled
 
 
-def run_length(true: NDArray[np.bool_]) -> Indices:
-    """For each cell: how many cells up to it are true without a break."""
+def run_length(true: NDArray[np.bool_], *, begin: int = 0) -> Indices:
+    """For each cell from column `begin` on: how many cells up to it are true without a break."""
+    if 0 < true.shape[1] - begin < true.shape[1] // FEW_PASSES:
+        return np.stack([_run_until(true, column) for column in range(begin, true.shape[1])], axis=1)
     columns = np.arange(true.shape[1], dtype=np.int64)
     last_false = np.maximum.accumulate(np.where(true, -1, columns), axis=1)
-    return np.where(true, columns - last_false, 0)
+    return np.where(true, columns - last_false, 0)[:, begin:]
+
+
+def _run_until(true: NDArray[np.bool_], column: int) -> Indices:
+    lasts = true[:, column].copy()
+    run = lasts.astype(np.int64)
+    for before in range(column - 1, -1, -1):
+        lasts &= true[:, before]
+        if not lasts.any():
+            break
+        run += lasts
+    return run
 
 
 def median(values: Floats) -> Floats:

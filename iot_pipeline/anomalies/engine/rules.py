@@ -87,6 +87,8 @@ class RangeRule:
     def impossible(self, grid: Grid, model: Model) -> NDArray[np.bool_]:
         """Readings that no model should see."""
         low, high, reach, broken = self._judge(grid.values, model)
+        if not broken.any():
+            return broken
         near = (grid.values >= low - IMPOSSIBLE * reach) & (grid.values <= high + IMPOSSIBLE * reach)
         return broken & (np.isin(grid.values, self.sentinels) | ~near)
 
@@ -95,7 +97,9 @@ class RangeRule:
         low, high, least, most = (table[name].to_numpy()[:, None] for name in ("low", "high", "least", "most"))
         reach = high - low
         outside = (values < low - reach) | (values > high + reach)
-        broken = outside & np.isin(values, self.sentinels)
+        # Few are outside, and each is compared with every sentinel.
+        broken = outside
+        broken[outside] = np.isin(values[outside], self.sentinels)
         beyond = (values < low - MARGIN * reach) | (values > high + MARGIN * reach)
         # Where nothing ever changed the reach is not known, and any other value would be beyond it.
         broken |= beyond & (reach > 0)

@@ -53,9 +53,15 @@ class Step:
     def score(self, grid: Grid, model: Model, columns: slice) -> Scored:
         """Difference over its usual size."""
         part, at = stretch(grid, columns, self.lookback_of(grid))
-        return over_usual(part, at, model, *self._difference(part))
+        return over_usual(part, at, model, *self._difference(part, begin=at))
 
-    def _difference(self, grid: Grid) -> tuple[Floats, Floats]:
-        mean = rolling_mean(grid.values, self.window, origin_of(grid), least=self.window // 2)
-        earlier = lagged(mean, self.window)
+    def _difference(self, grid: Grid, begin: int = 0) -> tuple[Floats, Floats]:
+        origin, least = origin_of(grid), max(self.window // 2, 1)
+        if begin < self.window:
+            mean = rolling_mean(grid.values, self.window, origin, least=least)
+            earlier = lagged(mean, self.window)
+        else:
+            mean = rolling_mean(grid.values, self.window, origin, least=least, begin=begin)
+            before = grid.values[:, : grid.width - self.window]
+            earlier = rolling_mean(before, self.window, origin, least=least, begin=begin - self.window)
         return mean - earlier, earlier

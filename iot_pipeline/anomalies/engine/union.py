@@ -16,16 +16,16 @@ from iot_pipeline.anomalies.engine.detector import LARGEST, FlagType, class_code
 from iot_pipeline.anomalies.engine.explain import sentences
 from iot_pipeline.anomalies.engine.grid import Floats, Grid, instants
 from iot_pipeline.anomalies.engine.levels import (
-    SMOOTH,
     Levelled,
     UnionModel,
+    before_columns,
     deepest,
     in_spreads,
     levelled,
     ranked,
     without,
 )
-from iot_pipeline.anomalies.engine.members import MINUTE_LOOKBACK, Member, members, minute_members
+from iot_pipeline.anomalies.engine.members import Member, members
 from iot_pipeline.anomalies.engine.rules import RangeRule
 from iot_pipeline.anomalies.engine.scale import Scale, day_columns
 from iot_pipeline.anomalies.engine.weekly_band import WeeklyBand
@@ -51,8 +51,9 @@ class Union:
     """All detectors together. Series are scored independently of each other once the model is there.
 
     A score of 1.0 or more is the begin of an alert: some detector is above its threshold, and higher than anything
-    in the quiet time (a day) before, so that a disturbance which lasts is told once, and again when it grows. From
-    0.5 to 1.0: what would be such a begin if the budget were larger. Below 0.5: how unusual the last readings are.
+    in the quiet time (a day) before, so that a disturbance which lasts is told once, and again when it grows. That a
+    reading comes back to what was usual before is not told. From 0.5 to 1.0: what would be such a begin if the budget
+    were larger. Below 0.5: how unusual the last readings are.
 
     Args:
         rule: runs before all others; what it calls impossible they do not see.
@@ -68,7 +69,7 @@ class Union:
 
     def lookback_of(self, grid: Grid) -> int:
         """Columns before a cell that its score depends on."""
-        return deepest(self.members, grid) + self._quiet(grid) + SMOOTH
+        return deepest(self.members, grid) + before_columns(self._quiet(grid))
 
     def _quiet(self, grid: Grid) -> int:
         return self.quiet or day_columns(grid)
@@ -104,18 +105,21 @@ class Union:
             model = models[detector.name]
             peaks = [
                 block_peaks(
-                    np.log1p(detector.score(part, model.rows(rows), slice(None)).score), np.isfinite(part.values), block
+                    member.tail_of(detector.score(part, model.rows(rows), slice(None)).score),
+                    np.isfinite(part.values),
+                    block,
                 )
                 for rows, part in _chunks(standard)
             ]
             every, blocks_a_day = np.concatenate(peaks), _day_of(grid) / block
-            least = np.log1p(member.least)
             if member.ranks:
-                measure = threshold(every, RANKED_BY / blocks_a_day, codes, predictive=False)
-                thresholds[ranked(detector.name)] = np.clip(measure, least, np.log1p(LARGEST))
+                measure = member.score_of(threshold(every, RANKED_BY / blocks_a_day, codes, predictive=False))
+                thresholds[ranked(detector.name)] = np.clip(measure, member.least, LARGEST)
             if member.share > 0:
-                found = np.clip(threshold(every, budget * member.share / blocks_a_day, codes), least, np.log1p(LARGEST))
-                thresholds[detector.name] = np.where(lived >= member.days, found, np.log1p(LARGEST))
+                found = member.score_of(threshold(every, budget * member.share / blocks_a_day, codes))
+                thresholds[detector.name] = np.where(
+                    lived >= member.days, np.clip(found, member.least, LARGEST), LARGEST
+                )
         learned = np.isfinite(clean.values).sum(axis=1) >= LEAST_LEARNED
         return UnionModel(
             budget=budget,
@@ -123,7 +127,7 @@ class Union:
             thresholds=grid.series.with_columns(
                 pl.Series("class", chosen, pl.String),
                 pl.Series("learned", learned, pl.Boolean),
-                *(pl.Series(name, np.expm1(value), pl.Float64) for name, value in thresholds.items()),
+                *(pl.Series(name, value, pl.Float64) for name, value in thresholds.items()),
             ),
             detectors=models,
         )
@@ -191,11 +195,6 @@ def _table(grid: Grid, found: Levelled, columns: slice) -> pl.DataFrame:
     )
     identity = grid.series[np.repeat(np.arange(len(grid.series)), wide)]
     return pl.concat([identity, cells], how="horizontal")
-
-
-def minute_union() -> Union:
-    """The union for the minute tier: a look-back of some 70 columns."""
-    return Union(members=minute_members(), quiet=MINUTE_LOOKBACK)
 
 
 def _history(grid: Grid, columns: int) -> int:

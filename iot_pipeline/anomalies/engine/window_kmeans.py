@@ -61,32 +61,17 @@ class WindowKMeans:
 
     def fit(self, grid: Grid, classes: Sequence[str]) -> Model:
         """Centroids of each class, and the usual distance to them."""
-        # Takes seconds to import, and most runs learn nothing.
-        from sklearn.cluster import KMeans  # noqa: PLC0415
-
         names, codes = class_codes(classes)
         windows = self._windows(grid.values)
         rows: list[dict[str, object]] = []
         centroids: list[pl.DataFrame] = []
         for code, name in enumerate(names):
-            sample = _sample(windows[codes == code], SAMPLE)
+            sample = sampled(windows[codes == code], SAMPLE)
             if len(sample) < 2 * self.window:
                 continue
-            # A signal that rests has one shape only.
-            clusters = min(self.clusters, len(np.unique(sample, axis=0)))
-            model = KMeans(n_clusters=clusters, n_init=1, random_state=self.seed, max_iter=50).fit(sample)
-            distance = _distances(sample, model.cluster_centers_).astype(np.float64)
-            middle = float(np.median(distance))
-            spread = MAD_TO_SIGMA * float(np.median(np.abs(distance - middle)))
-            rows.append({"class": name, "middle": middle, "spread": max(spread, 0.05 * middle, 1e-6)})
-            # In the order of their values: centroids have no order of their own.
-            ordered = model.cluster_centers_[np.lexsort(model.cluster_centers_.T[::-1])]
-            centroids.append(
-                pl.DataFrame(
-                    {"class": [name] * clusters, "centroid": range(clusters)}
-                    | {f"v{i}": ordered[:, i].astype(np.float32) for i in range(self.window)}
-                )
-            )
+            learned = learn_centroids(sample, self.clusters, self.seed)
+            rows.append({"class": name, "middle": learned.middle, "spread": learned.spread})
+            centroids.append(learned.table(name, [f"v{i}" for i in range(self.window)]))
         usual = pl.DataFrame(rows, schema={"class": pl.String, "middle": pl.Float64, "spread": pl.Float64})
         return Model(
             {
@@ -112,7 +97,7 @@ class WindowKMeans:
             size = max(CHUNK // max(windows.shape[1] * self.window, 1), 1)
             for chunk in (members[i : i + size] for i in range(0, len(members), size)):
                 flat = windows[chunk].reshape(-1, self.window)
-                distance = _distances(flat, centroids).reshape(len(chunk), -1)
+                distance = distances(flat, centroids).reshape(len(chunk), -1)
                 score[chunk, offset:] = np.nan_to_num((distance - row["middle"]) / row["spread"]).clip(0)
         return Scored.bare(np.where(np.isfinite(part.values[:, at:]), score, 0))
 
@@ -124,7 +109,42 @@ class WindowKMeans:
         return sliding_window_view(filled, self.window, axis=1)
 
 
-def _sample(windows: Floats, most: int) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True)
+class Centroids:
+    """What K-means found.
+
+    Attributes:
+        values: (centroids, numbers), in the order of their values: centroids have no order of their own.
+        middle: median distance of what was learned from to the nearest of them.
+        spread: robust standard deviation of that distance.
+    """
+
+    values: NDArray[np.float32]
+    middle: float
+    spread: float
+
+    def table(self, name: str, columns: Sequence[str]) -> pl.DataFrame:
+        """One row a centroid of the class `name`: class, centroid, `columns`."""
+        numbers = {column: self.values[:, place] for place, column in enumerate(columns)}
+        return pl.DataFrame({"class": [name] * len(self.values), "centroid": range(len(self.values))} | numbers)
+
+
+def learn_centroids(sample: NDArray[np.float32], clusters: int, seed: int) -> Centroids:
+    """Centroids of the rows of `sample`; fewer than `clusters` where fewer rows are different."""
+    # Takes seconds to import, and most runs learn nothing.
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+
+    # A signal that rests has one shape only.
+    clusters = min(clusters, len(np.unique(sample, axis=0)))
+    model = KMeans(n_clusters=clusters, n_init=1, random_state=seed, max_iter=50).fit(sample)
+    distance = distances(sample, model.cluster_centers_).astype(np.float64)
+    middle = float(np.median(distance))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(distance - middle)))
+    ordered = model.cluster_centers_[np.lexsort(model.cluster_centers_.T[::-1])].astype(np.float32)
+    return Centroids(ordered, middle, max(spread, 0.05 * middle, 1e-6))
+
+
+def sampled(windows: Floats, most: int) -> NDArray[np.float32]:
     """At most about `most` whole windows, evenly spaced."""
     rows, ends, width = windows.shape
     pace = max(1, rows * ends // most)
@@ -134,7 +154,7 @@ def _sample(windows: Floats, most: int) -> NDArray[np.float32]:
     return np.asarray(chosen[np.isfinite(chosen).all(axis=1)], dtype=np.float32)
 
 
-def _distances(windows: Floats, centroids: Floats) -> Floats:
+def distances(windows: Floats, centroids: Floats) -> Floats:
     """Euclidean distance to the nearest centroid; NaN where a value is missing."""
     centroids = centroids.astype(np.float32)
     square = (windows * windows).sum(axis=1, keepdims=True) + (centroids * centroids).sum(axis=1)

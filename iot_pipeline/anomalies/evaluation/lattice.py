@@ -19,6 +19,11 @@ LEARNING_ROWS = 750
 LEARNING_TIME = timedelta(days=1)
 
 GROWTH = 0.1
+YOUTH = 2.0
+"""So many times what was learned from the begin on may come before it is learned from, however short that is. It is
+more than once: what lasted longer than half of a stretch is the new usual, and a disturbance must not become that as
+long as it is shorter than all that was known before it."""
+
 MOST_CELLS_PER_READING = 64
 
 
@@ -104,11 +109,14 @@ def cell_of(us: pl.Expr) -> pl.Expr:
 def refits(first: int, fit: int, end: int, every: int) -> NDArray[np.int64]:
     """Columns at which to learn anew, and the end: after `every` columns, or a tenth of what was learned, if more.
 
-    Learning costs as much as there is history; with a fixed pace of days a long history would take its square.
+    Learning costs as much as there is history; with a fixed pace of days a long history would take its square. What
+    was learned from less than half of `every` is learned anew when YOUTH times as much has come.
     """
     bounds = [fit]
     while bounds[-1] < end:
-        bounds.append(min(bounds[-1] + max(every, math.ceil(GROWTH * (bounds[-1] - first)), 1), end))
+        known = bounds[-1] - first
+        young = math.ceil(YOUTH * known) if known else every
+        bounds.append(min(bounds[-1] + max(min(every, young), math.ceil(GROWTH * known), 1), end))
     return np.array(bounds, dtype=np.int64)
 
 

@@ -1,15 +1,14 @@
 """Each detector alone: strange where the fault is, calm elsewhere, the same however a range was cut."""
 
-from datetime import timedelta
-
 import numpy as np
-import polars as pl
 import pytest
 
-from iot_pipeline.anomalies.engine import Grid, GridDetector, minute_union
+from iot_pipeline.anomalies.engine import Grid, GridDetector
+from iot_pipeline.anomalies.engine.creep import Creep
 from iot_pipeline.anomalies.engine.drift import Drift
 from iot_pipeline.anomalies.engine.gap import Gap
 from iot_pipeline.anomalies.engine.noise import Noise
+from iot_pipeline.anomalies.engine.rate import RateOfChange
 from iot_pipeline.anomalies.engine.ridge_lags import RidgeLags
 from iot_pipeline.anomalies.engine.rolling_z import RollingZ
 from iot_pipeline.anomalies.engine.rules import RangeRule
@@ -17,13 +16,15 @@ from iot_pipeline.anomalies.engine.step import Step
 from iot_pipeline.anomalies.engine.stuck import Stuck
 from iot_pipeline.anomalies.engine.usual_range import UsualRange
 from iot_pipeline.anomalies.engine.weekly_band import WeeklyBand
+from iot_pipeline.anomalies.engine.window_features import WindowFeatures
 from iot_pipeline.anomalies.engine.window_forest import WindowForest
 from iot_pipeline.anomalies.engine.window_kmeans import WindowKMeans
-from tests.anomalies.engine.series import DAY, START, STEP, Values, daily, grid
+from tests.anomalies.engine.series import DAY, STEP, Values, daily, grid
 
 FROM = 20 * DAY
 AT = FROM + 150
 DETECTORS = (
+    Creep(),
     Drift(),
     Gap(),
     Noise(),
@@ -32,10 +33,12 @@ DETECTORS = (
     RidgeLags(short=True),
     RollingZ(),
     RangeRule(),
+    RateOfChange(),
     Step(),
     Stuck(),
     UsualRange(),
     WeeklyBand(),
+    WindowFeatures(),
     WindowForest(trees=20),
     WindowKMeans(),
 )
@@ -57,6 +60,10 @@ def rough(values: Values) -> None:
     values[AT : AT + 60] += np.random.default_rng(0).normal(0, 3, 60)
 
 
+def crept(values: Values) -> None:
+    values[AT : AT + 96] += np.linspace(0, 6, 96)
+
+
 def flat(values: Values) -> None:
     values[AT : AT + 60] = values[AT]
 
@@ -71,6 +78,7 @@ def lost(values: Values) -> None:
         (RidgeLags(), higher),
         (RidgeLags(short=True), higher),
         (RidgeLags(horizon=16), shifted),
+        (RateOfChange(), higher),
         (RollingZ(), higher),
         (UsualRange(), higher),
         (WeeklyBand(), higher),
@@ -80,6 +88,8 @@ def lost(values: Values) -> None:
         (Gap(), lost),
         (Drift(), shifted),
         (WindowKMeans(), rough),
+        (WindowFeatures(), rough),
+        (Creep(), crept),
         (WindowForest(trees=20), rough),
     ],
     ids=lambda part: getattr(part, "name", getattr(part, "__name__", "")),
@@ -160,13 +170,11 @@ def test_the_weekly_band_knows_the_weekday_after_three_weeks() -> None:
     assert first_monday - first_tuesday == pytest.approx(10, abs=1)
 
 
-def test_a_minute_can_be_scored_from_a_short_past() -> None:
-    union = minute_union()
+def test_nothing_that_was_not_read_is_a_step_of_one_reading() -> None:
     values = daily(22)
-    values[FROM + 9] += 12
-    everything = grid(values, step=timedelta(seconds=5))
-    assert union.lookback_of(everything) <= 150
-    model = union.fit(everything.head(FROM))
-    flags = union.score(everything, model, slice(FROM, FROM + 12)).filter("flag")
-    assert flags["ts"].to_list() == [START + (FROM + 9) * timedelta(seconds=5)]
-    assert flags.select(pl.col("reason").str.contains("expected")).item()
+    values[AT] = np.nan
+    everything = standard(values)
+    step = Step(window=1)
+    found = step.score(everything, step.fit(everything.head(FROM), ["a"]), slice(AT - 1, AT + 3)).score[0]
+    assert (found < 4).all()
+    assert found[1] == found[2] == 0

@@ -27,6 +27,21 @@ def test_a_cut_changes_no_digit(window: int, origin: int, cut: int) -> None:
     np.testing.assert_array_equal(part[:, window:], whole[:, cut + window :])
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 20), st.integers(0, 1000), st.integers(0, 60), st.booleans())
+def test_the_last_columns_alone_are_those_of_all(window: int, origin: int, begin: int, by_column: bool) -> None:
+    rng = np.random.default_rng(origin)
+    values = rng.normal(0, 1e6, size=(3, 61)).astype(np.float32)
+    values = np.asfortranarray(values) if by_column else values
+    values[rng.random(values.shape) < 0.1] = np.nan
+    whole = rolling.rolling_mean(values, window, origin, least=window // 2)
+    np.testing.assert_array_equal(
+        rolling.rolling_mean(values, window, origin, least=window // 2, begin=begin), whole[:, begin:]
+    )
+    true = rng.random(values.shape) < 0.8
+    np.testing.assert_array_equal(rolling.run_length(true, begin=begin), rolling.run_length(true)[:, begin:])
+
+
 def test_missing_cells_do_not_count() -> None:
     values = np.array([[1.0, np.nan, 3.0, np.nan, np.nan]])
     np.testing.assert_array_equal(rolling.rolling_mean(values, 2, 0), [[1.0, 1.0, 3.0, 3.0, np.nan]])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iot_pipeline.anomalies.engine import Grid, Union, UnionModel
+from iot_pipeline.anomalies.engine import Grid, Member, Union, UnionModel
+from iot_pipeline.anomalies.engine.stuck import Stuck
 from tests.anomalies.engine.series import DAY, START, STEP, Values, daily, grid
 
 DAYS = 24
@@ -53,7 +54,7 @@ def sentinel(values: Values, at: int) -> None:
         (spike, "ridge_1", "spike", "expected from its last readings"),
         (stuck, "stuck", "stuck", "has not changed for"),
         (gap, "gap", "gap", "nothing was read for"),
-        (drift, "drift", "drift", "have drifted out of"),
+        (drift, "creep", "drift", "has drifted out of"),
         (sentinel, "range_rule", "range", "cannot be a measurement"),
     ],
 )
@@ -79,6 +80,42 @@ def test_a_lasting_disturbance_is_told_once(learned: tuple[Union, UnionModel]) -
     values = daily(DAYS, seed=6)
     gap(values, FROM + 50)
     assert flagged(learned, values).filter(pl.col("type") == "gap").height == 1
+
+
+def test_a_value_that_stays_is_told_where_few_digits_make_it_stay_often(learned: tuple[Union, UnionModel]) -> None:
+    union, _ = learned
+    values = np.round(daily(DAYS, seed=4))
+    values[FROM + 130 : FROM + 180] = values[FROM + 130]
+    model = union.fit(grid(values).head(FROM))
+    flags = union.score(grid(values), model, slice(FROM, None)).filter(pl.col("detector") == "stuck")
+    assert START + (FROM + 130) * STEP < flags["ts"].item() < START + (FROM + 180) * STEP
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_thresholds_come_back_from_the_measure_of_the_tail(counts: bool) -> None:
+    member = Member(detector=Stuck(), share=0.1, least=1.0, counts=counts)
+    scores = np.array([0.0, 3.0, 96.0], dtype=np.float32)
+    np.testing.assert_allclose(member.score_of(member.tail_of(scores)), scores, rtol=1e-5)
+    assert member.score_of(np.array([1e6, np.inf])).max() <= 1e9
+
+
+def test_that_a_reading_comes_back_is_not_told(learned: tuple[Union, UnionModel]) -> None:
+    values = daily(DAYS, seed=6)
+    begin, end = FROM + 50, FROM + 110
+    values[begin:end] += 8
+    flags = flagged(learned, values)
+    times = [START + at * STEP for at in (begin, end)]
+    assert times[0] in flags["ts"].to_list()
+    assert flags.filter(pl.col("ts").is_between(times[1], times[1] + 20 * STEP)).is_empty()
+
+
+def test_a_step_that_nothing_was_told_before_is_told_towards_the_usual_too(learned: tuple[Union, UnionModel]) -> None:
+    union, model = learned
+    values = daily(DAYS, seed=6)
+    # The fault is so old that its begin lies before the quiet time.
+    values[FROM - 4 * DAY : FROM + 50] += 8
+    flags = union.score(grid(values), model, slice(FROM, None)).filter("flag")
+    assert START + (FROM + 50) * STEP in flags["ts"].to_list()
 
 
 def test_flag_means_a_score_of_one_or_more(learned: tuple[Union, UnionModel]) -> None:
@@ -127,6 +164,15 @@ def test_series_do_not_see_each_other() -> None:
     together = union.score(both, models[0], slice(FROM, None)).filter(pl.col("series") == "s0")
     by_itself = union.score(alone, models[1], slice(FROM, None))
     np.testing.assert_allclose(together["score"], by_itself["score"], rtol=1e-4)
+
+
+def test_series_are_scored_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = grid(daily(22, seed=1), daily(22, seed=2) * 50)
+    union = Union()
+    at_once = union.score(both, union.fit(both.head(FROM)), slice(FROM, None))
+    monkeypatch.setattr("iot_pipeline.anomalies.engine.union.CHUNK_CELLS", 1)
+    one_by_one = union.score(both, union.fit(both.head(FROM)), slice(FROM, None))
+    assert one_by_one.equals(at_once)
 
 
 def test_equal_pasts_give_equal_models() -> None:

@@ -1,0 +1,41 @@
+"""Whether a reading comes back to what was usual before something was told: an end, not another begin.
+
+What was told is in `levels.py`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_pipeline.anomalies.engine.detector import Scores
+from iot_pipeline.anomalies.engine.grid import Grid
+from iot_pipeline.anomalies.engine.rolling import forward_filled, lagged, origin_of, rolling_max
+from iot_pipeline.anomalies.engine.scale import day_columns
+
+DAYS = 3
+"""Days whose readings at the same hour say what is usual: the middle one of three outlasts a day and a half of a
+fault."""
+
+NEARER = 0.5
+"""Of the farthest distance from what is usual: from here on a reading has come back."""
+
+FILL = 4
+"""Holes of so many columns are bridged."""
+
+
+def lookback_of(grid: Grid) -> int:
+    """Columns before a cell that its usual value depends on."""
+    return DAYS * day_columns(grid) + FILL
+
+
+def comes_back(grid: Grid, quiet: int) -> NDArray[np.bool_]:
+    """Which readings are less than half as far from usual as the farthest of the `quiet` columns before was.
+
+    Usual is the median of the readings at the same hour of the three days before. False where one of them is missing.
+    """
+    day = day_columns(grid)
+    filled = forward_filled(grid.values, FILL)
+    one, two, three = (lagged(filled, number * day) for number in range(1, DAYS + 1))
+    usual = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+    away: Scores = np.abs(grid.values - usual)
+    farthest = lagged(rolling_max(np.nan_to_num(away), quiet, origin_of(grid)), 1)
+    return np.asarray(away < NEARER * farthest)
