@@ -43,7 +43,11 @@ def evaluate(
         str | None, typer.Option("--set", metavar="A,B", help="Of these: nab, skab, lro_water, ucr6, nasa, injected.")
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(metavar="A,B", help="With --sets: shipped, random, global_z, kmeans_minute.")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="With --sets: shipped, random, global_z, kmeans_minute, or a detector alone; each for all of them.",
+        ),
     ] = None,
     series: Annotated[int | None, typer.Option(metavar="N", min=1, help="With --sets: so many series of each.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="With --sets: of the injected faults.")] = 7,
@@ -119,12 +123,12 @@ def _score(
 def _measure(
     folder: Path, *, only: str | None, detector: str | None, series: int | None, seed: int, budget: float
 ) -> "pl.DataFrame":
-    from iot_pipeline.anomalies.evaluation.benchmark import DETECTORS, SETS, run_all, table
+    from iot_pipeline.anomalies.evaluation.benchmark import DETECTORS, EACH, SETS, run_all, table
 
     results = run_all(
         folder,
         sets=_names(only) or SETS,
-        detectors=_names(detector) or DETECTORS,
+        detectors=EACH if detector == "each" else _names(detector) or DETECTORS,
         series=series,
         seed=seed,
         budget=budget,

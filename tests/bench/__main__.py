@@ -10,6 +10,7 @@ from tests.bench.backlog import backlog
 from tests.bench.channels import channels
 from tests.bench.decode import decode
 from tests.bench.figures import Figure, report
+from tests.bench.history import history
 from tests.bench.instance import PROJECT
 from tests.bench.intake import intake
 from tests.bench.line import line
@@ -35,6 +36,7 @@ def main() -> None:
             "opcua",
             "live",
             "api",
+            "history",
             "pages",
             "reports",
             "scoring",
@@ -54,6 +56,7 @@ def main() -> None:
         "backlog": lambda folder: backlog(folder, options.backlog),
         "opcua": opcua,
         "api": api,
+        "history": history,
         "pages": pages,
         "reports": reports,
         "scoring": scoring,

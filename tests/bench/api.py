@@ -1,4 +1,4 @@
-"""One customer's live usage and last 24 hours over HTTP, while readings keep landing; and point reads of history.
+"""One customer's live usage and last 24 hours over HTTP, while readings keep landing.
 
 A feeder process (`python -m tests.bench.api FOLDER METERS RATE`) lands gateway batches straight into the data folder,
 as a collector would; `iot serve` is the real process. Each meter has two series and a customer of its own.
@@ -11,13 +11,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import httpx
-import polars as pl
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,12 +24,8 @@ from iot_pipeline.landing.message import Message
 from iot_pipeline.landing.writer import BatchWriter
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.build import intake_tree
-from iot_pipeline.serving.history import device_history
-from iot_pipeline.serving.readings import device_readings
 from iot_pipeline.settings import load_settings
-from iot_pipeline.stats.relations import device_minute_tree, prepare_relations, published_file, sealed_readings
-from iot_pipeline.stats.sealing import ROW_GROUP
-from iot_pipeline.trees import VERSION_FORMAT
+from iot_pipeline.stats.relations import device_minute_tree, prepare_relations, published_file
 from sensors_sim.load import PLACEHOLDER, batch_payload
 from tests.bench.figures import Figure, percentile
 from tests.bench.opcua import cpu_seconds, running
@@ -41,8 +35,6 @@ METERS, RATE = 1_500_000, 150_000
 BATCH = 100
 SERIES_OF_A_METER = 2
 REQUESTS, REQUESTS_A_SECOND = 5_000, 100
-DEVICES_OF_A_DAY = 1_000_000
-READINGS_OF_A_DAY = 48
 
 
 def api(folder: Path, meters: int = METERS, rate: int = RATE) -> list[Figure]:
@@ -79,7 +71,6 @@ def api(folder: Path, meters: int = METERS, rate: int = RATE) -> list[Figure]:
         Figure("API, a customer's usage now and 24 h, p99", percentile(milliseconds, 0.99), "ms", 20),
         Figure("`iot serve` meanwhile, CPU", used, "% of a core"),
         Figure("`iot serve` meanwhile, memory (PSS)", memory / 1e6, "MB"),
-        *history(folder / "history"),
     ]
 
 
@@ -115,61 +106,6 @@ def ready(client: httpx.Client) -> bool:
         return client.get("/readyz", timeout=30).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def history(folder: Path) -> list[Figure]:
-    """Hours and single readings of a day of one device out of many, from the files of that day."""
-    paths = DataPaths(folder)
-    prepare_relations(paths)
-    day = datetime(2026, 11, 20, tzinfo=UTC)
-    path = published_file(paths, "device_hour", day.date())
-    path.parent.mkdir(parents=True)
-    duckdb.execute(
-        f"""copy (
-            select timestamptz '2026-11-20 00:00:00+00' + to_hours(cast(i % 24 as int)) as hour,
-                'd-' || lpad(cast(i // 72 as varchar), 7, '0') as device_id,
-                'm' || (i // 24) % 3 as metric, 'C' as unit,
-                cast(60 as bigint) as count, random() as min, random() as max, random() as mean, random() as stddev,
-                random() as first, random() as last, random() as p50, random() as p95
-            from range({DEVICES_OF_A_DAY * 72}) as t(i)
-        ) to '{path}' (format parquet, compression zstd)"""
-    )
-    sealed = (
-        sealed_readings(paths).root / f"dt={day:%Y-%m-%d}" / f"v={day.strftime(VERSION_FORMAT)}" / "part-000.parquet"
-    )
-    sealed.parent.mkdir(parents=True)
-    duckdb.execute(
-        f"""copy (
-            select
-                timestamptz '{day.isoformat()}' + to_minutes(cast(i % {READINGS_OF_A_DAY} * 30 as int)) as event_ts,
-                event_ts + to_seconds(1) as received_at, 'mqtt' as source,
-                'd-' || lpad(cast(i // {READINGS_OF_A_DAY} as varchar), 7, '0') as device_id, 'm0' as metric,
-                random() as value, cast(null as varchar) as text, 'C' as unit, 'good' as quality,
-                'collector-1-17953352' || lpad(cast(hash(i) % 100000000 as varchar), 8, '0') || '-7' as message_id,
-                event_ts as landing_minute
-            from range({DEVICES_OF_A_DAY * READINGS_OF_A_DAY}) as t(i)
-        ) to '{sealed}' (format parquet, compression zstd, row_group_size {ROW_GROUP})"""
-    )
-    until = day + timedelta(days=1)
-    questions: list[tuple[str, int, Callable[[str], pl.DataFrame]]] = [
-        ("hours", 72, lambda device: device_history(paths, device, "hour", day, until)),
-        ("readings", READINGS_OF_A_DAY, lambda device: device_readings(paths, device, day, until)),
-    ]
-    figures = []
-    for name, expected, question in questions:
-        milliseconds, used = [], time.process_time()
-        for _ in range(300):
-            device = f"d-{random.randrange(DEVICES_OF_A_DAY):07d}"
-            began = time.perf_counter()
-            rows = question(device).height
-            milliseconds.append((time.perf_counter() - began) * 1e3)
-            assert rows == expected
-        note = f"of {DEVICES_OF_A_DAY:,} devices; CPU {(time.process_time() - used) / 300 * 1e3:.1f} ms each"
-        figures += [
-            Figure(f"{name} of one device's sealed day, p50", percentile(milliseconds, 0.5), "ms", None, note),
-            Figure(f"{name} of one device's sealed day, p99", percentile(milliseconds, 0.99), "ms", 20),
-        ]
-    return figures
 
 
 def asked(client: httpx.Client, meters: int) -> list[float]:

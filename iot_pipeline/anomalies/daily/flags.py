@@ -7,7 +7,6 @@ from datetime import date
 
 import polars as pl
 import structlog
-from threadpoolctl import threadpool_limits
 
 from iot_pipeline.anomalies.daily.hours import DayHours, hours_of
 from iot_pipeline.anomalies.daily.scoring import day_flags
@@ -74,12 +73,10 @@ def _flags(paths: DataPaths, hours: DayHours, series: pl.DataFrame) -> pl.DataFr
     factors = precision_table(paths).select("detector", "class", "factor")
     flags = [no_flags()]
     start = 0
-    # Threads add up in the order in which they end, and the last bits of centroids with them.
-    with threadpool_limits(limits=1):
-        for grid in hours.grids(series):
-            classes = series["class"][start : start + grid.series.height].to_list()
-            start += grid.series.height
-            leave_out(grid, spans)
-            grid.values[only_rises(grid.values[:, : hours.past])] = float("nan")
-            flags.append(day_flags(grid, hours.past, classes=classes, budget=of_series, factors=factors))
+    for grid in hours.grids(series):
+        classes = series["class"][start : start + grid.series.height].to_list()
+        start += grid.series.height
+        leave_out(grid, spans)
+        grid.values[only_rises(grid.values[:, : hours.past])] = float("nan")
+        flags.append(day_flags(grid, hours.past, classes=classes, budget=of_series, factors=factors))
     return pl.concat(flags)

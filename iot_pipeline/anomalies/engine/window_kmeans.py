@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from iot_pipeline.anomalies.engine.detector import FlagType, Model, Scored, class_codes, stretch
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
@@ -136,7 +137,10 @@ def learn_centroids(sample: NDArray[np.float32], clusters: int, seed: int) -> Ce
 
     # A signal that rests has one shape only.
     clusters = min(clusters, len(np.unique(sample, axis=0)))
-    model = KMeans(n_clusters=clusters, n_init=1, random_state=seed, max_iter=50).fit(sample)
+    # Two thousand windows are too few to share: threads wait for each other ten times as long as they work, and add up
+    # in the order in which they end, so that the last bits would differ.
+    with threadpool_limits(limits=1):
+        model = KMeans(n_clusters=clusters, n_init=1, random_state=seed, max_iter=50).fit(sample)
     distance = distances(sample, model.cluster_centers_).astype(np.float64)
     middle = float(np.median(distance))
     spread = MAD_TO_SIGMA * float(np.median(np.abs(distance - middle)))

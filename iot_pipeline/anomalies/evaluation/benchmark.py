@@ -12,6 +12,7 @@ from time import process_time
 
 import polars as pl
 
+from iot_pipeline.anomalies.evaluation.alone import SINGLES, alone
 from iot_pipeline.anomalies.evaluation.baselines import BASELINES, Baseline
 from iot_pipeline.anomalies.evaluation.inject import injected_set
 from iot_pipeline.anomalies.evaluation.measure import Measures, measure
@@ -30,6 +31,11 @@ SHIPPED = "shipped"
 """What the product flags with: the union for single series, the ensemble for several channels."""
 
 DETECTORS = (SHIPPED, *BASELINES)
+"""What is measured when nobody says what."""
+
+EACH = (*DETECTORS, *SINGLES)
+"""All that can be measured."""
+
 FOREVER = timedelta(days=365_000)
 
 
@@ -92,12 +98,12 @@ def run(
 
     Args:
         labelled: the set.
-        detector: a name of DETECTORS, or a method.
+        detector: a name of EACH, or a method.
         budget: false alerts wanted a device-day.
         at_budget: also find recall at the best threshold within the budget.
         progress: called with rows done and rows in total.
     """
-    channels = [name for name in channels_of(labelled.frame) if name != "fault"]
+    channels = _channels(labelled)
     method = _method(detector, len(channels))
     at_once = isinstance(method, Baseline) and method.at_once
     fit_until: Mapping[str, datetime] = labelled.fit_until
@@ -140,7 +146,7 @@ def run_all(
     budget: float = 0.1,
     step: Callable[[str], None] | None = None,
 ) -> Iterator[Result]:
-    """Each set with each detector, one after the other.
+    """Each set with each detector, one after the other; single detectors on sets of single series alone.
 
     Args:
         folder: of the labelled sets.
@@ -156,6 +162,8 @@ def run_all(
         if series is not None:
             labelled = sample(labelled, series=series)
         for detector in detectors:
+            if detector in SINGLES and len(_channels(labelled)) > 1:
+                continue
             if step is not None:
                 step(f"{labelled.name}: {detector}, {labelled.frame.height} readings")
             yield run(labelled, detector, budget=budget, at_budget=True)
@@ -182,9 +190,15 @@ def _method(detector: str | Method, channels: int) -> Method:
         return detector
     if detector == SHIPPED:
         return method_for(channels)
+    if detector in SINGLES:
+        return alone(detector)
     if detector not in BASELINES:
-        raise ConfigurationError.unknown_value("detector", detector, DETECTORS)
+        raise ConfigurationError.unknown_value("detector", detector, EACH)
     return BASELINES[detector]()
+
+
+def _channels(labelled: LabelledSet) -> list[str]:
+    return [name for name in channels_of(labelled.frame) if name != "fault"]
 
 
 def _name(detector: str | Method, method: Method) -> str:
@@ -203,4 +217,4 @@ def _as_learning(rows: pl.DataFrame, labelled: LabelledSet) -> pl.DataFrame:
     ).drop("until")
 
 
-__all__ = ["DETECTORS", "SETS", "Result", "half", "load_set", "run", "run_all", "sample", "table"]
+__all__ = ["DETECTORS", "EACH", "SETS", "Result", "half", "load_set", "run", "run_all", "sample", "table"]

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from iot_pipeline.anomalies.evaluation.benchmark import SETS, half, load_set, run, sample, table
+from iot_pipeline.anomalies.evaluation.alone import SINGLES
+from iot_pipeline.anomalies.evaluation.benchmark import SETS, half, load_set, run, run_all, sample, table
 from iot_pipeline.anomalies.evaluation.inject import Fault, clean_windows, inject, injected_set
 from iot_pipeline.anomalies.evaluation.measure import recall_by_kind
 from iot_pipeline.anomalies.evaluation.report import markdown
@@ -133,6 +134,20 @@ def test_detectors_and_baselines_are_measured_alike(folder: Path) -> None:
     assert by_name["global_z"] > 0.8
     assert by_name["random"] < 0.2
     assert markdown(measured).count("\n") == 5
+
+
+def test_a_detector_alone_is_measured_on_single_series_and_left_out_on_others(folder: Path) -> None:
+    told = table(list(run_all(folder, sets=["nab", "skab"], detectors=["random", "rate_of_change"])))
+    measured = told.select("set", "detector").rows()
+    assert measured == [("nab", "random"), ("nab", "rate_of_change"), ("skab", "random")]
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_each_detector_alone_flags_with_its_own_scores(folder: Path, name: str) -> None:
+    rows = run(sample(load_nab(folder), series=1), name).rows
+    flagged = rows.filter("flag")
+    assert set(flagged["type"]) <= {str(SINGLES[name].detector.kind), "range"}
+    assert (flagged["score"] >= 1).all()
 
 
 def test_chance_finds_next_to_nothing_by_the_onset_rule(folder: Path) -> None:
