@@ -71,6 +71,22 @@ def test_an_event_is_judged_by_its_strangest_reading(tmp_path: Path, viewer: Ope
         expect(page.locator(".inbox-row")).to_contain_text("known cause")
 
 
+def test_what_somebody_types_stays_while_the_page_changes_around_it(tmp_path: Path, viewer: OpenViewer) -> None:
+    settings = world(tmp_path, "a", "b")
+    with serving(settings, live_of("a", "b")) as server:
+        page = viewer(server).go("/anomalies?range=24h", "a t: far above")
+        page.get_by_label("Your name").fill("ann")
+        page.get_by_label("Note").fill("valve was open")
+        page.get_by_role("button", name="Choose all shown").click()
+        expect(page.get_by_role("button", name="Acknowledge 2 chosen")).to_be_visible()
+        expect(page.get_by_label("Your name")).to_have_value("ann")
+        expect(page.get_by_label("Note")).to_have_value("valve was open")
+        page.get_by_role("button", name="Confirmed").last.click()
+        expect(page.locator(".inbox-row")).to_have_count(1)
+        [said] = read_feedback(settings.paths)
+        assert (said.author, said.note) == ("ann", "valve was open")
+
+
 def test_the_list_is_narrowed_to_a_type(tmp_path: Path, viewer: OpenViewer) -> None:
     with serving(world(tmp_path, "a", "b"), live_of("a", "b")) as server:
         page = viewer(server).go("/anomalies?range=24h", "a t: far above")

@@ -38,6 +38,16 @@ def cut(server: Plant) -> None:
     server.run(close())
 
 
+def kept(server: Plant, name: str, value: float) -> None:
+    """Wait until the server's history has it: it is told of changes by a subscription, too."""
+
+    async def known() -> bool:
+        history = await server.server.get_node(server.node_id(name)).read_raw_history()
+        return any(one.Value.Value == value for one in history)
+
+    wait_until(lambda: server.run(known()), f"{value} of {name} in the server's history")
+
+
 def filled(source: OpcuaSource) -> bool:
     return source.state.counts["changes_from_history"] > 0
 
@@ -89,6 +99,7 @@ def test_a_restarted_collector_asks_from_what_it_had_landed(
         take(source, lambda changes: 2.0 in values_of(changes, "a"), "a value that is lost with the process")
     historian.write("a", 3.0)
     historian.write("a", 4.0)
+    kept(historian, "a", 4.0)
     with source_for(settings) as source:
         taken = take(source, lambda changes: {2.0, 3.0, 4.0} <= set(values_of(changes, "a")), "what was missed")
     assert 0.0 not in values_of(taken, "a")

@@ -149,7 +149,9 @@ def test_each_row_is_seen_once_while_days_are_sealed_again_and_again(settings: S
     file_readings(settings, [Row(TEN, 0.0, "d0")])
     reader = threading.Thread(target=read)
     reader.start()
-    for value in range(1, 40):
+    value = 0
+    while value < 40 or len(counts) < 6:
+        value += 1
         if view == "device_minute":
             tree.seal(DAY)
             tree.write(TEN, minute_rows(TEN, float(value)))
@@ -158,7 +160,6 @@ def test_each_row_is_seen_once_while_days_are_sealed_again_and_again(settings: S
             file_readings(settings, [Row(TEN, float(value), "d0")])
     done.set()
     reader.join()
-    assert len(counts) > 5
     assert set(counts) == {1}
 
 

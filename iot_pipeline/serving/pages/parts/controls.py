@@ -59,7 +59,8 @@ def text_field(
     """A line of text; told shortly after the last key."""
     with box(f"field {classes}", tag="label"):
         text(label)
-        field = Tag("input", type="text", value=value, placeholder=placeholder, maxlength=LONGEST_TEXT)
+        # With `value`, each update of whatever else is on the page would put back what the field held at first.
+        field = Tag("input", type="text", defaultValue=value, placeholder=placeholder, maxlength=LONGEST_TEXT)
 
     def told(event: GenericEventArguments) -> None:
         on_change(str(event.args)[:LONGEST_TEXT])
