@@ -7,6 +7,7 @@ from datetime import date
 
 import polars as pl
 import structlog
+from threadpoolctl import threadpool_limits
 
 from iot_pipeline.anomalies.daily.hours import DayHours, hours_of
 from iot_pipeline.anomalies.daily.scoring import day_flags
@@ -73,10 +74,12 @@ def _flags(paths: DataPaths, hours: DayHours, series: pl.DataFrame) -> pl.DataFr
     factors = precision_table(paths).select("detector", "class", "factor")
     flags = [no_flags()]
     start = 0
-    for grid in hours.grids(series):
-        classes = series["class"][start : start + grid.series.height].to_list()
-        start += grid.series.height
-        leave_out(grid, spans)
-        grid.values[only_rises(grid.values[:, : hours.past])] = float("nan")
-        flags.append(day_flags(grid, hours.past, classes=classes, budget=of_series, factors=factors))
+    # The matrices are small, and threads add up in the order in which they end.
+    with threadpool_limits(limits=1):
+        for grid in hours.grids(series):
+            classes = series["class"][start : start + grid.series.height].to_list()
+            start += grid.series.height
+            leave_out(grid, spans)
+            grid.values[only_rises(grid.values[:, : hours.past])] = float("nan")
+            flags.append(day_flags(grid, hours.past, classes=classes, budget=of_series, factors=factors))
     return pl.concat(flags)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from iot_pipeline.anomalies.engine import Grid
 from iot_pipeline.anomalies.evaluation.groups import Group, groups_of, rows_of
@@ -86,12 +87,14 @@ def walk_forward(
         )
         walked = []
         done = 0
-        for group in groups_of(rows, clocks(stamps.join(fit, on="subject")), channels=len(names)):
-            for part in _segments(group, names, chosen, budget, refit):
-                walked.append(part)
-                done += part.height
-                if progress is not None:
-                    progress(done, rows.height)
+        # The matrices are small: on two threads the same took 1.7 times the processor time.
+        with threadpool_limits(limits=1):
+            for group in groups_of(rows, clocks(stamps.join(fit, on="subject")), channels=len(names)):
+                for part in _segments(group, names, chosen, budget, refit):
+                    walked.append(part)
+                    done += part.height
+                    if progress is not None:
+                        progress(done, rows.height)
         found = pl.concat([found, *walked])
     return (
         rows.select("row", "us")
