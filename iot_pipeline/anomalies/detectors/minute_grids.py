@@ -22,7 +22,7 @@ STATISTICS = (*MEANS, *MOMENTS)
 """Columns of `device_minute` for all detectors."""
 
 SPARE = 8
-"""One part in this many of further series is made room for when new ones come up."""
+"""One part in this many of further series is made room for: making room again touches hundreds of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def filled(pieces: Iterable[pl.DataFrame], first: datetime, last: datetime, *, m
 
 
 def _wider(grid: Floats, series: int) -> Floats:
-    """Room for `series` series, and for some that may come up later."""
+    """Room for `series` series, and for some that may come up later: the first minute seldom has all."""
     known = grid.shape[1]
-    wider = np.full((len(grid), series if known == 0 else series + series // SPARE), np.nan)
+    wider = np.full((len(grid), series + series // SPARE), np.nan)
     wider[:, :known] = grid
     return wider
 
