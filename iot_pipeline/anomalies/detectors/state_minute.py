@@ -19,10 +19,9 @@ from iot_pipeline.anomalies.detectors.base import (
     shown_unit,
     version_of,
 )
-from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
-from iot_pipeline.anomalies.detectors.rolling_z import RollingZ, band_factor
+from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, steady_minutes
-from iot_pipeline.anomalies.signals.past import usual_of
+from iot_pipeline.anomalies.signals.past import compared, usual_of
 from iot_pipeline.clock import MINUTE
 
 
@@ -95,18 +94,21 @@ class StateMinute:
         series, column, rows = series[scored], column[scored], rows.filter(pl.Series(scored))
         earlier = grid[series[:, None], column[:, None] - np.arange(self.minutes, 0, -1)]
         support, usual, spread = usual_of(earlier)
-        known = support >= self.least
         value = grid[series, column]
-        level = np.where(known, usual, 0.0)
-        width = np.maximum(
-            np.where(known, spread, 0.0), spread_floor(decimal_places(value), level, self.relative_floor)
+        found = compared(
+            value,
+            support,
+            usual,
+            spread,
+            least=self.least,
+            threshold=self.threshold,
+            relative_floor=self.relative_floor,
         )
-        half = width * band_factor(self.threshold, np.maximum(support, self.least))
         judged = rows.select("minute", pl.col("minute").alias("event_ts"), *SERIES, "state").with_columns(
             pl.Series("value", value),
-            pl.Series("score", np.where(known, np.abs(value - level) / half, 0.0)),
-            pl.Series("expected_low", level - half),
-            pl.Series("expected_high", level + half),
+            pl.Series("score", found.score),
+            pl.Series("expected_low", found.low),
+            pl.Series("expected_high", found.high),
             pl.Series("support", support.astype(np.int64)),
         )
         return at_readings(flags_of(self, judged.filter(pl.col("score") >= 1.0), _reason()), window.readings)

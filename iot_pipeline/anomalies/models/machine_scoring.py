@@ -11,12 +11,10 @@ import numpy as np
 import polars as pl
 
 from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, at_readings, shown, shown_unit
-from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
-from iot_pipeline.anomalies.detectors.rolling_z import band_factor
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, telling
 from iot_pipeline.anomalies.models.machines import MachineTables, machine_class
 from iot_pipeline.anomalies.signals.inrush import LONGEST, starts
-from iot_pipeline.anomalies.signals.past import LEAST, RELATIVE_FLOOR, THRESHOLD
+from iot_pipeline.anomalies.signals.past import compared
 from iot_pipeline.anomalies.signals.states import LEAST_SEEN, transitions
 from iot_pipeline.anomalies.signals.unbalance import LEAST_LOAD, unbalance_percent
 from iot_pipeline.clock import MINUTE
@@ -245,14 +243,11 @@ def _judged(events: pl.DataFrame, signal: str) -> pl.DataFrame:
     usual, spread = (
         events[f"{signal}_{figure}"].fill_null(np.nan).to_numpy().astype(np.float64) for figure in ("usual", "spread")
     )
-    known = (support >= LEAST) & np.isfinite(value) & np.isfinite(usual) & np.isfinite(spread)
-    level = np.where(known, usual, 0.0)
-    floor = spread_floor(decimal_places(np.where(known, value, 0.0)), level, RELATIVE_FLOOR)
-    half = np.maximum(np.where(known, spread, 0.0), floor) * band_factor(THRESHOLD, np.maximum(support, LEAST))
+    found = compared(value, support, usual, spread)
     return events.with_columns(
-        pl.Series(f"{signal}_score", np.where(known, np.abs(np.where(known, value, 0.0) - level) / half, 0.0)),
-        pl.Series(f"{signal}_low", level - half),
-        pl.Series(f"{signal}_high", level + half),
+        pl.Series(f"{signal}_score", found.score),
+        pl.Series(f"{signal}_low", found.low),
+        pl.Series(f"{signal}_high", found.high),
     )
 
 

@@ -4,6 +4,7 @@ Series that come by the clock are elsewhere (`states.py`, and the engine); here 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -56,20 +57,62 @@ def against_past(
     values = events[value].cast(pl.Float64).fill_null(np.nan).to_numpy()
     parts = [usual_of(earlier) for _, earlier in earlier_of(values, series, last)]
     support, usual, spread = (np.concatenate([part[i] for part in parts]) if parts else np.zeros(0) for i in range(3))
-    known = (support >= least) & np.isfinite(values)
-    level = np.where(known, usual, 0.0)
-    places = decimal_places(np.where(np.isfinite(values), values, 0.0))
-    width = np.maximum(np.where(known, spread, 0.0), spread_floor(places, level, RELATIVE_FLOOR))
-    half = width * band_factor(THRESHOLD, np.maximum(support, least))
-    score = np.where(known, np.abs(np.where(known, values, 0.0) - level) / half, 0.0)
+    found = compared(values, support, usual, spread, least=least)
     return events.with_columns(
         pl.Series("support", support.astype(np.int64)),
         pl.Series("usual", usual).fill_nan(None),
-        pl.Series("spread", np.where(known, width, np.nan)).fill_nan(None),
-        pl.Series("score", score),
-        pl.Series("expected_low", np.where(known, level - half, np.nan)).fill_nan(None),
-        pl.Series("expected_high", np.where(known, level + half, np.nan)).fill_nan(None),
+        pl.Series("spread", found.spread).fill_nan(None),
+        pl.Series("score", found.score),
+        pl.Series("expected_low", found.low).fill_nan(None),
+        pl.Series("expected_high", found.high).fill_nan(None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Values against what was usual. Arrays of one number a value; all but the score are NaN where nothing is known.
+
+    Attributes:
+        score: 1.0 is the threshold; 0.0 where nothing is known.
+        spread: the one believed, in the unit of the values.
+        low: lower end of the expected band, in the unit of the values.
+        high: upper end.
+    """
+
+    score: Array
+    spread: Array
+    low: Array
+    high: Array
+
+
+def compared(
+    values: Array,
+    support: Array,
+    usual: Array,
+    spread: Array,
+    *,
+    least: int = LEAST,
+    threshold: float = THRESHOLD,
+    relative_floor: float = RELATIVE_FLOOR,
+) -> Compared:
+    """Distance of each value from what was usual, over the half band of `rolling_z.band_factor`.
+
+    Args:
+        values: to compare; NaN gets no score.
+        support: how many earlier values `usual` and `spread` are made of.
+        usual: their median.
+        spread: around it; never believed to be less than `resolution.spread_floor`.
+        least: support below which nothing is known.
+        threshold: robust standard deviations for a long past.
+        relative_floor: least believable spread as a share of the level.
+    """
+    known = (support >= least) & np.isfinite(values) & np.isfinite(usual) & np.isfinite(spread)
+    value, level, width = (np.where(known, array, 0.0) for array in (values, usual, spread))
+    width = np.maximum(width, spread_floor(decimal_places(value), level, relative_floor))
+    half = width * band_factor(threshold, np.maximum(support, least))
+    score = np.where(known, np.abs(value - level) / half, 0.0)
+    width, low, high = (np.where(known, array, np.nan) for array in (width, level - half, level + half))
+    return Compared(score, width, low, high)
 
 
 def slope_per_hundred(
