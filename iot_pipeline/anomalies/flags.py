@@ -19,10 +19,9 @@ from iot_pipeline.anomalies.detectors.minute_grids import MEANS, STATISTICS, Min
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import BEFORE, STATE_METRIC, told_states, without_changes_of_state
 from iot_pipeline.anomalies.detectors.vibration_zone import VibrationZone
-from iot_pipeline.anomalies.models.channels_scoring import MULTICHANNEL, LearnedChannels, no_spans
-from iot_pipeline.anomalies.models.machine_scoring import FINDINGS, MachineFindings
-from iot_pipeline.anomalies.models.scoring import TYPES, LearnedMinutes, learned_minutes
-from iot_pipeline.anomalies.models.state_scoring import STATE_LEVEL, LearnedStates
+from iot_pipeline.anomalies.models.channels_scoring import LearnedChannels, no_spans
+from iot_pipeline.anomalies.models.learned import NAMES, learned_detectors
+from iot_pipeline.anomalies.models.scoring import LearnedMinutes
 from iot_pipeline.anomalies.slices import Slice, slices_of
 from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, minute_key, minutes_between
 from iot_pipeline.retained import Level, refuse_removed
@@ -97,23 +96,11 @@ def score_minutes(
     while start <= last:
         # A day has one model.
         end = min(start + (CHUNK_MINUTES - 1) * MINUTE, last, day_start(start.date()) + DAY - MINUTE)
-        learned = learned_minutes(settings.paths, start.date()) if detectors is None else None
-        chosen = (
-            (
-                *always,
-                learned,
-                LearnedChannels(learned.model.channels, learned.version),
-                LearnedStates(learned.model.machines.states, learned.version),
-                MachineFindings(learned.model.machines, learned.version, settings.paths),
-            )
-            if learned is not None
-            else always
-        )
+        learned = learned_detectors(settings.paths, start.date()) if detectors is None else ()
+        chosen = (*always, *learned)
         flags, count = _score(settings, start, end, chosen)
         readings += count
-        by_detector.update(
-            dict.fromkeys((*TYPES, MULTICHANNEL, STATE_LEVEL, *FINDINGS), 0) if learned is not None else {}
-        )
+        by_detector.update(dict.fromkeys(NAMES if learned else (), 0))
         by_detector.update(dict(flags.group_by("detector").len().iter_rows()))
         by_minute |= write_flags(tree, start, end, flags)
         start = end + MINUTE

@@ -4,8 +4,7 @@ Which model is in force is in `store.py`, what the types are in `members.py`.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import lru_cache
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -21,7 +20,6 @@ from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.members import CHANCE, LEARNED, LOOKBACK, MEMBERS, THRESHOLDS, tell
 from iot_pipeline.anomalies.models.minute_grid import grid_of, silent_intake, spoken
 from iot_pipeline.anomalies.models.model import MinuteModel, SeriesState
-from iot_pipeline.anomalies.models.store import load, promoted_for
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import FLAGS_SCHEMA
@@ -185,16 +183,3 @@ def reason() -> pl.Expr:
     for kind, text in said.items():
         sentence = pl.when(pl.col("detector") == kind.value).then(text).otherwise(sentence)
     return sentence
-
-
-def learned_minutes(paths: DataPaths, day: date) -> LearnedMinutes | None:
-    """The detector for minutes of `day` by the newest promoted model of that day or before; None while learning."""
-    promotion = promoted_for(paths, day)
-    if promotion is None:
-        return None
-    return LearnedMinutes(_loaded(paths, promotion.day, promotion.version), promotion.version, paths)
-
-
-@lru_cache(maxsize=2)
-def _loaded(paths: DataPaths, day: date, version: str) -> MinuteModel:
-    return load(paths, day, version)
