@@ -1,32 +1,32 @@
-"""Scoring minutes: reads what the detectors need, runs them, keeps what they flag.
+"""Scoring minutes: runs the detectors, keeps what they flag.
 
-No rule about what is unusual is here (see `detectors/`), and nothing about how flags are shown.
+No rule about what is unusual is here (see `detectors/`), nothing about what is read for it (see `windows.py`), and
+nothing about how flags are shown.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import chain
+from datetime import datetime
+from queue import SimpleQueue
 
 import polars as pl
 import structlog
 
 from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors
-from iot_pipeline.anomalies.detectors.base import SERIES
-from iot_pipeline.anomalies.detectors.minute_grids import MEANS, STATISTICS, MinuteGrids, filled
+from iot_pipeline.anomalies.detectors.minute_grids import Memory
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
-from iot_pipeline.anomalies.detectors.told_states import BEFORE, STATE_METRIC, told_states, without_changes_of_state
+from iot_pipeline.anomalies.detectors.told_states import without_changes_of_state
 from iot_pipeline.anomalies.detectors.vibration_zone import VibrationZone
 from iot_pipeline.anomalies.models.channels_scoring import LearnedChannels, no_spans
 from iot_pipeline.anomalies.models.learned import NAMES, learned_detectors
-from iot_pipeline.anomalies.models.scoring import LearnedMinutes
 from iot_pipeline.anomalies.slices import Slice, slices_of
+from iot_pipeline.anomalies.windows import Windows
 from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, minute_key, minutes_between
 from iot_pipeline.retained import Level, refuse_removed
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.current import read_current, read_series
 from iot_pipeline.stats.relations import device_minute_tree, flags_tree
 from iot_pipeline.trees import MinuteTree
 
@@ -34,9 +34,6 @@ log = structlog.get_logger(__name__)
 
 SLICES_AT_ONCE = 2
 """Slices of a large fleet that are scored at the same time: each takes some 600 MB."""
-
-READ = ("event_ts", *SERIES, "value", "text", "quality")
-"""Columns of readings that detectors look at."""
 
 CHUNK_MINUTES = 15
 """Minutes scored together: bounds memory (400 MB at 18,000 readings a minute); each chunk reads its look-back anew."""
@@ -51,7 +48,7 @@ class FlagReport:
     Attributes:
         first: first minute scored (UTC).
         last: last minute scored (UTC), included.
-        readings: readings looked at, of all kinds.
+        readings: numbers that are scored, those that statistics leave out not counted.
         flags: flags written; a reading that two detectors flag counts twice.
         by_detector: flags of each detector that ran, also 0.
         by_minute: flags of each minute, also 0.
@@ -113,73 +110,27 @@ def _score(
     settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector]
 ) -> tuple[pl.DataFrame, int]:
     """Flags of all devices and how many readings were looked at; of a large fleet, some devices at a time."""
+    windows = Windows(settings, first, last, detectors)
+    memories: SimpleQueue[Memory] = SimpleQueue()
+    for _ in range(SLICES_AT_ONCE):
+        memories.put(Memory())
 
     def of(part: Slice) -> tuple[pl.DataFrame, int]:
-        window = read_window(settings, first, last, detectors, part)
-        return score_window(window, detectors), window.readings.filter(pl.col("event_ts") >= first).height
+        memory = memories.get()
+        try:
+            window = windows.read(part, memory)
+            return score_window(window, detectors), int(window.minutes.filter(pl.col("minute") >= first)["count"].sum())
+        finally:
+            memories.put(memory)
 
-    begin = first - max(detector.lookback for detector in detectors)
     together = pl.concat([no_spans(), *(one.spans() for one in detectors if isinstance(one, LearnedChannels))])
-    parts = slices_of(
-        device_minute_tree(settings.paths), begin, first, last, cumulative=RollingZ().cumulative, together=together
-    )
+    tree = device_minute_tree(settings.paths)
+    parts = slices_of(tree, windows.begin, first, last, cumulative=RollingZ().cumulative, together=together)
     if len(parts) == 1:
         return of(parts[0])
     with ThreadPoolExecutor(SLICES_AT_ONCE) as pool:
         found = list(pool.map(of, parts))
     return pl.concat([flags for flags, _ in found]).sort(FLAG_ORDER), sum(count for _, count in found)
-
-
-def read_window(
-    settings: Settings, first: datetime, last: datetime, detectors: Sequence[Detector], part: Slice | None = None
-) -> ScoringWindow:
-    """Read what `detectors` need to score the devices of `part` from `first` to `last`, and no more."""
-    part = part or Slice()
-    statistics = first - max(detector.lookback for detector in detectors)
-    single = first - max(detector.readings_lookback for detector in detectors)
-    readings = read_current(settings, single, last, columns=READ, devices=(part.begin, part.end))
-    states = told_states(readings.filter(pl.col("event_ts") >= first))
-    recent = readings.clear()
-    machines = states["device_id"].unique().sort()
-    if states.height:
-        recent = read_series(settings, first - MINUTE, first - MINUTE, machines)
-        states = told_states(read_series(settings, first - BEFORE, last, machines, STATE_METRIC))
-    tree = device_minute_tree(settings.paths)
-    if part.spoke is None:
-        minutes = tree.read(statistics, last)
-        grids = MinuteGrids.of(minutes)
-    else:
-        minutes = _rows(tree, first, last, part.where())
-        if machines.len():
-            own = pl.col("device_id").is_in(machines.implode())
-            minutes = pl.concat([_rows(tree, statistics, first - MINUTE, own), minutes])
-        grids = _grids(tree, statistics, last, first - _of_moments(detectors), part)
-    return ScoringWindow(
-        readings=readings,
-        states=states,
-        recent=recent,
-        minutes=minutes,
-        grids=grids,
-        spoke=part.spoke,
-        first=first,
-        last=last,
-    )
-
-
-def _grids(tree: MinuteTree, first: datetime, last: datetime, moments_from: datetime, part: Slice) -> MinuteGrids:
-    early = tree.pieces(first, moments_from - MINUTE, MEANS, where=part.where())
-    late = tree.pieces(moments_from, last, STATISTICS, where=part.where())
-    return filled(chain(early, late), first, last, moments_from=moments_from)
-
-
-def _rows(tree: MinuteTree, first: datetime, last: datetime, where: pl.Expr | None) -> pl.DataFrame:
-    return pl.concat([tree.empty(), *tree.pieces(first, last, list(tree.schema), where=where)])
-
-
-def _of_moments(detectors: Sequence[Detector]) -> timedelta:
-    """The look-back of those that look at more than means."""
-    means_alone = (LearnedMinutes, LearnedChannels)
-    return max((one.lookback for one in detectors if not isinstance(one, means_alone)), default=timedelta(0))
 
 
 def score_window(window: ScoringWindow, detectors: Sequence[Detector]) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.events.event import STANDS, no_events
 from iot_pipeline.anomalies.events.store import read_events
 from iot_pipeline.anomalies.feedback import FeedbackLabel, read_feedback

@@ -9,7 +9,7 @@ from datetime import datetime
 import polars as pl
 
 from iot_pipeline.anomalies.detectors import Detector, ScoringWindow, default_detectors
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import BEFORE, no_states, told_states
 from iot_pipeline.anomalies.flags import score_window
 from iot_pipeline.clock import MINUTE, floor_minute

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.detector import FlagType
 from iot_pipeline.anomalies.events.event import EventStatus
 from iot_pipeline.anomalies.events.store import scan_events

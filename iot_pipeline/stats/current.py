@@ -17,6 +17,11 @@ from iot_pipeline.stats.session import engine
 ARRIVAL = ("received_at", "message_id")
 """What tells which of several copies arrived first."""
 
+LEFT_OUT_FROM = 1e140
+"""Size from which statistics leave numbers out, whose squares would be infinite: the macro `is_number` of dbt."""
+
+DeviceRange = tuple[str | None, str | None]
+
 
 def read_current(
     settings: Settings,
@@ -24,7 +29,7 @@ def read_current(
     last: datetime,
     *,
     columns: Sequence[str] = tuple(READING_SCHEMA),
-    devices: tuple[str | None, str | None] = (None, None),
+    devices: DeviceRange = (None, None),
 ) -> pl.DataFrame:
     """All readings of the event minutes `first` to `last` (UTC), both included, each once and corrected.
 
@@ -38,22 +43,47 @@ def read_current(
     Returns:
         `columns`, sorted by device_id, metric, event_ts, unit: the very rows that statistics are built from.
     """
+    conditions, names = _within(devices)
+    return _read(settings, first, last, _where(conditions), {}, columns=columns, values=names)
+
+
+def read_beside_statistics(
+    settings: Settings, first: datetime, last: datetime, metric: str, *, columns: Sequence[str], devices: DeviceRange
+) -> pl.DataFrame:
+    """As `read_current`, only what `device_minute` cannot tell: readings of `metric`, and numbers it leaves out."""
+    conditions, names = _within(devices)
+    beside = f"(metric = ? or value >= {LEFT_OUT_FROM} or value <= -{LEFT_OUT_FROM})"
+    values = [*names, metric]
+    return _read(settings, first, last, _where([*conditions, beside]), {}, columns=columns, values=values)
+
+
+def _within(devices: DeviceRange) -> tuple[list[str], list[str]]:
+    """Conditions, and the names that they ask for."""
     bounds = [
         (f"device_id {sign} ?", name) for sign, name in zip((">=", "<"), devices, strict=True) if name is not None
     ]
-    only = f"where {' and '.join(text for text, _ in bounds)}" if bounds else ""
-    return _read(settings, first, last, only, {}, columns=columns, values=[name for _, name in bounds])
+    return [text for text, _ in bounds], [name for _, name in bounds]
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"where {' and '.join(conditions)}" if conditions else ""
 
 
 def read_series(
-    settings: Settings, first: datetime, last: datetime, devices: pl.Series, metric: str | None = None
+    settings: Settings,
+    first: datetime,
+    last: datetime,
+    devices: pl.Series,
+    metric: str | None = None,
+    *,
+    columns: Sequence[str] = tuple(READING_SCHEMA),
 ) -> pl.DataFrame:
     """As `read_current`, only of these devices, and of this metric if one is given: a long look-back for a few."""
     wanted = devices.alias("device_id").to_frame()
-    if metric is None:
-        return _read(settings, first, last, "semi join wanted using (device_id)", {"wanted": wanted})
-    wanted = wanted.with_columns(pl.lit(metric).alias("metric"))
-    return _read(settings, first, last, "semi join wanted using (device_id, metric)", {"wanted": wanted})
+    if metric is not None:
+        wanted = wanted.with_columns(pl.lit(metric).alias("metric"))
+    only = f"semi join wanted using ({', '.join(wanted.columns)})"
+    return _read(settings, first, last, only, {"wanted": wanted}, columns=columns)
 
 
 def _read(

@@ -65,5 +65,5 @@ def test_minutes_outside_the_look_back_do_not_count() -> None:
 def test_rising_is_what_never_fell_and_did_rise(minutes: list[list[float]], rising: bool) -> None:
     past = before(minutes)
     usual = past.moments()
-    habits = past.habits(usual, np.arange(usual.count.shape[1]), excursion=3.5, relative_floor=1e-6)
+    habits = past.habits(usual, excursion=3.5, relative_floor=1e-6)
     assert habits.rising.any() == rising

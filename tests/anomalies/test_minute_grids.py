@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from iot_pipeline.anomalies.detectors.minute_grids import MOMENTS, STATISTICS, MinuteGrids, filled
+from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MOMENTS, STATISTICS, Memory, MinuteGrids, filled
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.clock import MINUTE
 from tests.anomalies.frames import NOW
 
 MINUTES = 6
+END = NOW + (MINUTES - 1) * MINUTE
 
 
 def rows(devices: int, seed: int) -> pl.DataFrame:
@@ -27,7 +28,7 @@ def rows(devices: int, seed: int) -> pl.DataFrame:
         pl.lit("t").alias("metric"),
         pl.when(pl.col("device") % 2 == 0).then(pl.lit("K")).alias("unit"),
         (pl.col("device") * 100.0 + pl.col("lag")).alias("mean"),
-        *(pl.lit(1.0).alias(name) for name in MOMENTS),
+        *(pl.lit(1.0).alias(name) for name in (*MOMENTS, *EXTREMES)),
     ).select(STATISTICS)
     kept = named.filter(pl.Series(rng.random(named.height) > 0.2, dtype=pl.Boolean))
     return kept.sample(fraction=1.0, shuffle=True, seed=seed)
@@ -40,9 +41,11 @@ def test_each_number_is_in_its_place(devices: int, seed: int, cuts: list[int]) -
     bounds = sorted({0, told.height, *(cut for cut in cuts if cut < told.height)})
     pieces = [told[begin:end] for begin, end in pairwise(bounds)]
 
-    grids = filled(pieces, NOW, NOW + (MINUTES - 1) * MINUTE, moments_from=NOW + 2 * MINUTE)
+    memory = Memory()
+    filled([rows(7, seed)], END, {"mean": NOW, "count": NOW}, memory)  # what was there before is not seen
+    grids = filled(pieces, END, {"mean": NOW, "count": NOW + 2 * MINUTE}, memory)
 
-    means = grids.between("mean", NOW, NOW + (MINUTES - 1) * MINUTE)
+    means = grids.between("mean", NOW, END)
     known = {
         (names[0], lag): mean
         for lag in range(MINUTES)
@@ -68,3 +71,17 @@ def test_a_mean_that_is_no_number_is_missing() -> None:
     told = rows(2, 1).with_columns(pl.lit(np.inf).alias("mean"))
     assert np.isnan(MinuteGrids.of(told).columns["mean"]).all()
     assert np.isnan(MinuteGrids.of(told).columns["count"]).all()
+
+
+def test_some_series_have_what_they_have_among_all() -> None:
+    grids = MinuteGrids.of(rows(5, 1))
+    wanted = pl.concat([grids.series[[3, 1]], grids.series[:1].with_columns(pl.lit("nobody").alias("device_id"))])
+    found = grids.of_series(wanted, "mean")
+    np.testing.assert_array_equal(found.columns["mean"][:, :2], grids.columns["mean"][:, [3, 1]])
+    assert np.isnan(found.columns["mean"][:, 2]).all()
+    np.testing.assert_array_equal(found.between("mean", NOW, END)[:, :2], grids.between("mean", NOW, END)[:, [3, 1]])
+
+
+def test_all_series_are_not_copied() -> None:
+    grids = MinuteGrids.of(rows(5, 1))
+    assert grids.of_series(grids.series, "mean").columns["mean"] is grids.columns["mean"]

@@ -44,6 +44,9 @@ DAY_SERIES = int(os.environ.get("IOT_BENCH_SERIES", "1160"))
 SILENT = 0.001
 """Share of series that say nothing in a minute."""
 
+STRANGE = 0.0001
+"""Share of series with a spike in the minute."""
+
 INTAKE_DELAY = timedelta(seconds=10)
 MILLION = 1_000_000
 DAY_READINGS = 100_000_000
@@ -77,7 +80,9 @@ def _day(data: Path) -> list[Figure]:
     yesterday = TODAY - DAY
     minutes = pl.Series([day_start(yesterday) + n * MINUTE for n in range(1440)], dtype=DEVICE_MINUTE_SCHEMA["minute"])
     values = 20 + rng.normal(0, 1, (1440, DAY_SERIES)).round(3)
-    rows = _statistics(_names(DAY_SERIES), values[0]).select(pl.exclude("minute", "mean"))
+    rows = _statistics(_names(DAY_SERIES), np.stack([values[0], values[1]], axis=1)).select(
+        pl.exclude("minute", "mean")
+    )
     frame = pl.concat(
         [rows.with_columns(minute=pl.lit(at), mean=pl.Series(one)) for at, one in zip(minutes, values, strict=True)]
     )
@@ -103,9 +108,14 @@ def _write_fleet(paths: DataPaths) -> None:
     rng = np.random.default_rng(1)
     names = _names(DEVICES)
     _write_hour(paths, names, rng)
+    values = 20 + rng.normal(0, 1, (DEVICES, PER_MINUTE)).round(3)
+    values[rng.random(DEVICES) < STRANGE, PER_MINUTE // 2] += 50
+    spoke = rng.random(DEVICES) >= SILENT
+    names, values = names.filter(pl.Series(spoke)), values[spoke]
+    _write_minute(paths, NOW, _statistics(names, values))
     seconds = pl.Series([NOW + timedelta(seconds=5 * n) for n in range(PER_MINUTE)], dtype=READING_SCHEMA["event_ts"])
     readings = names.join(pl.DataFrame({"event_ts": seconds}), how="cross").with_columns(
-        value=pl.Series(20 + rng.normal(0, 1, DEVICES * PER_MINUTE).round(3)),
+        value=pl.Series(values.ravel()),
         received_at=pl.col("event_ts"),
         source=pl.lit("mqtt"),
         text=pl.lit(None),
@@ -122,14 +132,16 @@ def _write_fleet(paths: DataPaths) -> None:
 
 def _write_hour(paths: DataPaths, names: pl.DataFrame, rng: np.random.Generator) -> None:
     """In each minute one series of a thousand says nothing, so that no two minutes name the same."""
-    tree = device_minute_tree(paths)
-    for lag in range(LOOKBACK, -1, -1):
-        minute = NOW - lag * MINUTE
-        rows = _statistics(names, 20 + rng.normal(0, 1, names.height).round(3)).with_columns(minute=pl.lit(minute))
-        spoke = pl.Series(rng.random(names.height) >= SILENT)
-        tree.write(
-            minute, rows.filter(spoke).select(pl.col(name).cast(kind) for name, kind in DEVICE_MINUTE_SCHEMA.items())
-        )
+    for lag in range(LOOKBACK, 0, -1):
+        rows = _statistics(names, 20 + rng.normal(0, 1, (names.height, 2)).round(3))
+        _write_minute(paths, NOW - lag * MINUTE, rows.filter(pl.Series(rng.random(names.height) >= SILENT)))
+
+
+def _write_minute(paths: DataPaths, minute: datetime, rows: pl.DataFrame) -> None:
+    told = rows.with_columns(minute=pl.lit(minute))
+    device_minute_tree(paths).write(
+        minute, told.select(pl.col(name).cast(kind) for name, kind in DEVICE_MINUTE_SCHEMA.items())
+    )
 
 
 def _promote_model(paths: DataPaths, names: pl.DataFrame, rng: np.random.Generator) -> None:
@@ -157,18 +169,18 @@ def _names(count: int) -> pl.DataFrame:
     )
 
 
-def _statistics(names: pl.DataFrame, means: np.ndarray) -> pl.DataFrame:
-    mean = pl.Series("mean", means)
+def _statistics(names: pl.DataFrame, values: np.ndarray) -> pl.DataFrame:
+    """Of `values`, (series, readings), told as of PER_MINUTE readings."""
     return names.with_columns(
-        mean,
+        mean=pl.Series(values.mean(axis=1)),
         count=pl.lit(PER_MINUTE),
-        min=mean - 1,
-        max=mean + 1,
-        stddev=pl.lit(0.5),
-        first=mean,
-        last=mean,
-        p50=mean,
-        p95=mean,
+        min=pl.Series(values.min(axis=1)),
+        max=pl.Series(values.max(axis=1)),
+        stddev=pl.Series(values.std(axis=1, ddof=1)),
+        first=pl.Series(values[:, 0]),
+        last=pl.Series(values[:, -1]),
+        p50=pl.Series(np.quantile(values, 0.5, axis=1)),
+        p95=pl.Series(np.quantile(values, 0.95, axis=1)),
         minute=pl.lit(NOW),
     )
 

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from iot_pipeline.anomalies.daily.hours import DayHours, hours_of
 from iot_pipeline.anomalies.daily.scoring import day_flags
 from iot_pipeline.anomalies.daily.store import write_day_flags
-from iot_pipeline.anomalies.detectors.base import SERIES, no_flags
+from iot_pipeline.anomalies.detectors.base import no_flags
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.kinds import DAY_DETECTORS
 from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.fitting import BUDGET, leave_out, only_rises

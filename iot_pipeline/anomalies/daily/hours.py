@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.models.history import numbers
 from iot_pipeline.clock import DAY, day_start

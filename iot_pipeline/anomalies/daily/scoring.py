@@ -6,7 +6,8 @@ from dataclasses import replace
 import polars as pl
 
 from iot_pipeline.anomalies.daily.members import NAMES, UNION
-from iot_pipeline.anomalies.detectors.base import SERIES, no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.base import no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.explain import shown
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.engine.levels import UnionModel

@@ -5,11 +5,12 @@ What runs over them and keeps their flags is in `anomalies/flags.py`.
 
 from datetime import timedelta
 
-from iot_pipeline.anomalies.detectors.base import Detector, ScoringWindow
+from iot_pipeline.anomalies.detectors.base import Detector
 from iot_pipeline.anomalies.detectors.by_state import RollingZByState
 from iot_pipeline.anomalies.detectors.kmeans_minute import KMeansMinute
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.state_minute import StateMinute
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.models.members import LOOKBACK
 from iot_pipeline.clock import MINUTE
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, version_of
+from iot_pipeline.anomalies.detectors.base import version_of
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import (
     LAG,
@@ -19,6 +20,7 @@ from iot_pipeline.anomalies.detectors.told_states import (
     telling,
     with_told_state,
 )
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.readings.schema import Quality
 from iot_pipeline.stats.relations import FLAGS_SCHEMA
 
@@ -89,9 +91,7 @@ class RollingZByState:
 
         The names are SERIES, state, series_of_state.
         """
-        numbers = window.numbers().filter(~pl.col("metric").is_in(self.rolling.cumulative))
-        told = telling(window.states)
-        others = numbers.join(told, on=_MACHINE_MINUTE, how="anti")
+        numbers = window.numbers_of_machines().filter(~pl.col("metric").is_in(self.rolling.cumulative))
         held = steady_minutes(window.states)
         readings = with_told_state(numbers, window.states).filter(steady())
         readings = readings.join(self._seen(readings, held), on=[*_MACHINE_MINUTE, "state"], how="semi")
@@ -101,10 +101,10 @@ class RollingZByState:
         readings, minutes = (frame.rechunk().with_columns(name) for frame in (readings, minutes))
         names = readings.select(*SERIES, "state", "series_of_state").unique(maintain_order=True)
         quality = pl.lit(Quality.GOOD.value).alias("quality")
-        divided = readings.with_columns(pl.col("series_of_state").alias("metric")).select(*others.columns, quality)
+        divided = readings.with_columns(pl.col("series_of_state").alias("metric")).select(*numbers.columns, quality)
         own = minutes.with_columns(pl.col("series_of_state").alias("metric")).select(window.minutes.columns)
-        plain = replace(window, readings=others.with_columns(quality))
-        return (plain, replace(window, readings=divided, minutes=own, grids=None)), names
+        plain = replace(window, apart=telling(window.states))
+        return (plain, replace(window, readings=divided, minutes=own, grids=None, asked=None)), names
 
     def _seen(self, readings: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
         """Columns device_id, minute, state: of `readings`, those whose state held enough minutes of the look-back."""

@@ -10,16 +10,10 @@ from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import (
-    SERIES,
-    ScoringWindow,
-    flags_of,
-    no_flags,
-    shown,
-    shown_unit,
-    version_of,
-)
+from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, shown_unit, version_of
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 
 DEVICE_MINUTE = ("minute", *SERIES)
 
@@ -76,9 +70,8 @@ class KMeansMinute:
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """Flag the readings of small, far clusters. `score` is separation / `min_separation`."""
-        readings = window.numbers().filter(
-            (pl.col("metric") == self.metric) & pl.col("unit").eq_missing(pl.lit(self.unit, pl.String))
-        )
+        own = (pl.col("metric") == self.metric) & pl.col("unit").eq_missing(pl.lit(self.unit, pl.String))
+        readings = window.numbers(window.minutes.filter(own)["device_id"]).filter(own)
         if readings.is_empty():
             return no_flags()
         clusters = two_means(readings.filter(pl.len().over(DEVICE_MINUTE) >= self.min_readings))

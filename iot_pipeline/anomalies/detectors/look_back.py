@@ -22,6 +22,9 @@ from iot_pipeline.clock import MINUTE
 
 Grid = Floats
 
+SERIES_AT_ONCE = 16_384
+"""Series whose minutes are added up together: what that takes stays in the processor's cache, and little memory."""
+
 EPISODE = 5
 """Minutes that one excursion is given: a fault that shakes a signal for three minutes happened once."""
 
@@ -39,6 +42,10 @@ class Moments:
     count: Grid
     mean: Grid
     variance: Grid
+
+    def of(self, series: Numbers) -> "Moments":
+        """Of some series."""
+        return Moments(self.count[:, series], self.mean[:, series], self.variance[:, series])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +90,35 @@ class LookBack:
         squares (T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for Computing the Sample Variance: Analysis
         and Recommendations", The American Statistician 37, 1983, for any number of parts).
         """
-        count, mean, deviation = (_zero_if_missing(self._rows(name)) for name in ("count", "mean", "stddev"))
-        within = (count - 1.0).clip(0.0) * deviation**2
-        shape = (self.minutes, count.shape[1])
-        total, weighted, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        for span in self._spans():
-            total += count[span]
-            weighted += count[span] * mean[span]
-        centre = weighted / np.maximum(total, 1.0)
-        for span in self._spans():
-            squares += within[span] + count[span] * (mean[span] - centre) ** 2
-        return Moments(total, centre, squares / np.maximum(total - 1.0, 1.0))
+        counts, means, deviations = (self._rows(name) for name in ("count", "mean", "stddev"))
+        usual = Moments(*(np.empty((self.minutes, counts.shape[1])) for _ in range(3)))
+        for start in range(0, counts.shape[1], SERIES_AT_ONCE):
+            part = slice(start, start + SERIES_AT_ONCE)
+            count, mean, deviation = (_zero_if_missing(rows[:, part]) for rows in (counts, means, deviations))
+            within = (count - 1.0).clip(0.0) * deviation**2
+            shape = (self.minutes, count.shape[1])
+            total, weighted, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+            for span in self._spans():
+                total += count[span]
+                weighted += count[span] * mean[span]
+            centre = weighted / np.maximum(total, 1.0)
+            for span in self._spans():
+                squares += within[span] + count[span] * (mean[span] - centre) ** 2
+            usual.count[:, part], usual.mean[:, part] = total, centre
+            usual.variance[:, part] = squares / np.maximum(total - 1.0, 1.0)
+        return usual
 
-    def habits(self, usual: Moments, series: Numbers, *, excursion: float, relative_floor: float) -> Habits:
-        """What some series used to do.
+    def habits(self, usual: Moments, *, excursion: float, relative_floor: float) -> Habits:
+        """What all series used to do.
 
         Args:
-            usual: of all series.
-            series: numbers of those that are asked for.
+            usual: of these series.
             excursion: standard deviations from the mean beyond which a reading of the look-back is an excursion;
                 what goes on, or comes again within EPISODE minutes, is the same one.
             relative_floor: as of `spread_floor`, for that deviation.
         """
-        oldest, newest, lowest, highest = (self._rows(name)[:, series] for name in ("first", "last", "min", "max"))
-        mean, variance = usual.mean[:, series], usual.variance[:, series]
+        oldest, newest, lowest, highest = (self._rows(name) for name in ("first", "last", "min", "max"))
+        mean, variance = usual.mean, usual.variance
         places = np.max([decimal_places(part) for part in (lowest, highest, oldest, newest)], axis=0)
         climbs = (lowest == oldest) & (highest == newest)
         finest = np.zeros(mean.shape, np.int8)

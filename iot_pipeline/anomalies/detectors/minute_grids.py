@@ -4,25 +4,45 @@ What is made of them is in the detectors, which files are read in `anomalies/fla
 one after another, so that millions of rows are never a frame; what a minute says lies side by side in memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.numbering import MOST_RUNS, SERIES, Numbering
+from iot_pipeline.anomalies.detectors.numbering import MOST_RUNS, SERIES, Directory, Numbering
 from iot_pipeline.anomalies.detectors.resolution import Floats
 from iot_pipeline.clock import MINUTE
 
-MOMENTS = ("count", "min", "max", "stddev", "first", "last")
 MEANS = ("minute", *SERIES, "mean")
 """Columns of `device_minute` for detectors that look at means alone."""
-STATISTICS = (*MEANS, *MOMENTS)
+MOMENTS = ("count", "stddev")
+"""Further ones for bands around the readings before a minute."""
+EXTREMES = ("min", "max", "first", "last")
+"""Further ones for what a series used to do, which is asked of those alone that have left their band."""
+STATISTICS = (*MEANS, *MOMENTS, *EXTREMES)
 """Columns of `device_minute` for all detectors."""
 
 SPARE = 8
 """One part in this many of further series is made room for: making room again touches hundreds of megabytes."""
+
+
+class Memory:
+    """Room for one set of grids after another: to touch new memory costs more than to fill it with numbers."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Floats] = {}
+
+    def missing(self, name: str, shape: tuple[int, int]) -> Floats:
+        """NaN everywhere. What this gave under the same name before must not be in use any more."""
+        size = shape[0] * shape[1]
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size:
+            kept = self._kept[name] = np.empty(size)
+        grid = kept[:size].reshape(shape)
+        grid.fill(np.nan)
+        return grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +51,16 @@ class MinuteGrids:
 
     Attributes:
         series: SERIES, one row a column of the arrays.
-        first: minute of the first row (UTC).
+        last: minute of the last row (UTC) of all columns; they may begin with different minutes.
         columns: by name of their column in `device_minute`: (minutes, series), NaN where nothing was read or it is not
-            known. All end with the same minute; those of MOMENTS may begin later than `mean`.
+            known.
+        of_few: gives such of some series (SERIES) with columns that are not here; None where all are here.
     """
 
     series: pl.DataFrame
-    first: datetime
+    last: datetime
     columns: Mapping[str, Floats]
+    of_few: Callable[[pl.DataFrame], "MinuteGrids"] | None = None
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> "MinuteGrids":
@@ -46,14 +68,29 @@ class MinuteGrids:
         begin, end = rows["minute"].min(), rows["minute"].max()
         if not isinstance(begin, datetime) or not isinstance(end, datetime):
             begin = end = datetime.fromtimestamp(0, UTC)
-        return filled([rows], begin, end, moments_from=begin)
+        return filled([rows], end, dict.fromkeys(("mean", *MOMENTS, *EXTREMES), begin), Memory())
+
+    def of_series(self, series: pl.DataFrame, *names: str) -> "MinuteGrids":
+        """The statistics `names` of `series` (SERIES), in their order; NaN for those that are not known.
+
+        Nothing is copied where these are all series of this.
+        """
+        if self.of_few is not None and not set(names) <= set(self.columns):
+            return self.of_few(series).of_series(series, *names)
+        number = Directory(self.series).numbers(series)
+        if np.array_equal(number, np.arange(self.series.height)):
+            return MinuteGrids(self.series, self.last, {name: self.columns[name] for name in names})
+        known = number >= 0
+        columns = {name: np.full((len(self.columns[name]), number.size), np.nan) for name in names}
+        for name, wanted in columns.items():
+            wanted[:, known] = self.columns[name][:, number[known]]
+        return MinuteGrids(series, self.last, columns)
 
     def between(self, name: str, first: datetime, last: datetime) -> Floats:
         """The statistic `name` of the minutes `first` to `last` (UTC), both included; NaN where there are none."""
         known = self.columns[name]
-        # The rows are counted from the end, where all statistics have theirs.
-        begin = round((first - self.first) / MINUTE) - (len(self.columns["mean"]) - len(known))
-        end = begin + round((last - first) / MINUTE) + 1
+        end = len(known) - round((self.last - last) / MINUTE)
+        begin = end - round((last - first) / MINUTE) - 1
         if begin >= 0 and end <= len(known):
             return known[begin:end]
         wanted = np.full((max(end - begin, 0), known.shape[1]), np.nan)
@@ -62,26 +99,29 @@ class MinuteGrids:
         return wanted
 
 
-def filled(pieces: Iterable[pl.DataFrame], first: datetime, last: datetime, *, moments_from: datetime) -> MinuteGrids:
+def filled(
+    pieces: Iterable[pl.DataFrame], last: datetime, begins: Mapping[str, datetime], memory: Memory
+) -> MinuteGrids:
     """Put in rows piece by piece.
 
     Args:
-        pieces: columns MEANS, and MOMENTS from `moments_from` on; unique by series and minute. Rows without a finite
-            mean, and of other minutes, are left out.
-        first: first minute (UTC).
+        pieces: columns MEANS, and of those minutes of which they are kept further statistics; unique by series and
+            minute. Rows without a finite mean, and of other minutes, are left out.
         last: last minute (UTC), included.
-        moments_from: first minute of which all statistics are kept; memory is 8 bytes for each of them.
+        begins: by statistic the first minute (UTC) of which it is kept, of `mean` the earliest; memory is 8 bytes for
+            each series and minute.
+        memory: new, or that of former grids which nobody needs any more.
     """
-    width, late = (round((last - begin) / MINUTE) + 1 for begin in (first, moments_from))
-    columns = {"mean": np.full((width, 0), np.nan), **{name: np.full((late, 0), np.nan) for name in MOMENTS}}
+    lengths = {name: round((last - begin) / MINUTE) + 1 for name, begin in begins.items()}
+    columns = {name: np.full((length, 0), np.nan) for name, length in lengths.items()}
     numbering = Numbering()
     for minute, rows in _by_minute(pieces):
-        row = round((minute - first) / MINUTE) - width
-        if not -width <= row < 0:
+        row = round((minute - last) / MINUTE) - 1
+        if not -lengths["mean"] <= row < 0:
             continue
         number = numbering.numbers(rows.select(SERIES))
         if numbering.series.height > columns["mean"].shape[1]:
-            columns = {name: _wider(grid, numbering.series.height) for name, grid in columns.items()}
+            columns = {name: _wider(name, grid, numbering.series.height, memory) for name, grid in columns.items()}
         at = slice(0, number.size) if np.array_equal(number, np.arange(number.size)) else number
         known = np.isfinite(rows["mean"].to_numpy())
         whole = bool(known.all())
@@ -90,14 +130,14 @@ def filled(pieces: Iterable[pl.DataFrame], first: datetime, last: datetime, *, m
                 told = rows[name].to_numpy()  # null is NaN
                 grid[row, at] = told if whole else np.where(known, told, np.nan)
     count = numbering.series.height
-    return MinuteGrids(numbering.series, first, {name: grid[:, :count] for name, grid in columns.items()})
+    return MinuteGrids(numbering.series, last, {name: grid[:, :count] for name, grid in columns.items()})
 
 
-def _wider(grid: Floats, series: int) -> Floats:
+def _wider(name: str, grid: Floats, series: int, memory: Memory) -> Floats:
     """Room for `series` series, and for some that may come up later: the first minute seldom has all."""
-    known = grid.shape[1]
-    wider = np.full((len(grid), series + series // SPARE), np.nan)
-    wider[:, :known] = grid
+    known = grid.copy()  # it may lie where the wider one will
+    wider = memory.missing(name, (len(grid), series + series // SPARE))
+    wider[:, : known.shape[1]] = known
     return wider
 
 

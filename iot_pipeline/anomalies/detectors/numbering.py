@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 SERIES = ("device_id", "metric", "unit")
+"""What identifies one series of numbers. The unit may be null, which is a unit of its own."""
 
 Numbers = NDArray[np.int64]
 
@@ -74,9 +75,9 @@ class Directory:
             return self._joined(names)
         found = self._hashed(names.hash_rows().to_numpy())
         hit = found >= 0
-        if not names.filter(pl.Series(hit)).equals(self.series[found[hit]], null_equal=True):
-            return self._joined(names)
-        return found
+        # Nearly always all are known, and leaving out none would copy all.
+        asked, answered = (names, found) if hit.all() else (names.filter(pl.Series(hit)), found[hit])
+        return found if asked.equals(self.series[answered], null_equal=True) else self._joined(names)
 
     def _joined(self, names: pl.DataFrame) -> Numbers:
         numbered = self.series.with_row_index("number")
@@ -85,9 +86,11 @@ class Directory:
 
     def _hashed(self, asked: NDArray[np.uint64]) -> Numbers:
         hashes, table = self._table
-        found = np.full(asked.size, -1)
-        rest = np.arange(asked.size)
-        shift = 0
+        number = table[_place(asked, 0, table)]
+        # Most are found, or known to be missing, in the first place.
+        found = np.where((number >= 0) & (hashes[number] == asked), number, -1).astype(np.int64)
+        rest = np.flatnonzero((found < 0) & (number >= 0))
+        shift = 1
         while rest.size:
             number = table[_place(asked[rest], shift, table)]
             hit = (number >= 0) & (hashes[number] == asked[rest])
@@ -115,8 +118,9 @@ class Directory:
         return hashes, table
 
 
-def _place(hashes: NDArray[np.uint64], shift: int, table: NDArray[np.int32]) -> NDArray[np.uint64]:
-    return (hashes + np.uint64(shift)) & np.uint64(table.size - 1)
+def _place(hashes: NDArray[np.uint64], shift: int, table: NDArray[np.int32]) -> Numbers:
+    # As signed numbers they are taken for places as they are, and not converted first.
+    return (hashes.view(np.int64) + shift) & (table.size - 1)
 
 
 def numbers_of_runs(names: pl.DataFrame, directory: Directory) -> Numbers:

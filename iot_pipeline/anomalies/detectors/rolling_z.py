@@ -9,20 +9,13 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import (
-    SERIES,
-    ScoringWindow,
-    flags_of,
-    no_flags,
-    shown,
-    shown_unit,
-    version_of,
-)
+from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, shown_unit, version_of
 from iot_pipeline.anomalies.detectors.look_back import LookBack, Moments
-from iot_pipeline.anomalies.detectors.numbering import Directory, Numbers, numbers_of_runs
+from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MinuteGrids
+from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory, numbers_of_runs
 from iot_pipeline.anomalies.detectors.resolution import CONTINUOUS, Floats, decimal_places, spread_floor
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.clock import MINUTE
 
 
@@ -84,24 +77,27 @@ class RollingZ:
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """Flag readings outside mean +- threshold x standard deviation of their look-back."""
-        readings = window.numbers().filter(~pl.col("metric").is_in(self.cumulative))
         grids = window.history()
+        if grids.series.is_empty():
+            return no_flags()
+        usual = self._before(window, grids).moments()
+        narrowest = self._narrowest(usual)
+        readings = window.numbers(self._suspects(window, grids, usual, narrowest))
+        readings = readings.filter(~pl.col("metric").is_in(self.cumulative))
         series = numbers_of_runs(readings.select(SERIES), Directory(grids.series))
-        before = LookBack(
-            grids=grids,
-            first=window.first,
-            minutes=round((window.last - window.first) / MINUTE) + 1,
-            length=self.minutes,
-        )
-        usual = before.moments()
         minute = (readings["minute"] - window.first).dt.total_minutes().to_numpy()
-        far = self._far(readings["value"].to_numpy(), minute, series, usual)
+        value = readings["value"].to_numpy()
+        # One that is not known (-1) is looked up like any other and left out then.
+        away = np.abs(value - usual.mean[minute, series]) >= narrowest[minute, series]
+        far = np.flatnonzero(away & (series >= 0))
         if not far.size:
             return no_flags()
         asked, column = np.unique(series[far], return_inverse=True)
-        habits = before.habits(usual, asked, excursion=self.excursion, relative_floor=self.relative_floor)
-        readings, cell = readings[far], (minute[far], column)
-        value = readings["value"].to_numpy()
+        extremes = grids.of_series(grids.series[asked], *EXTREMES)
+        habits = self._before(window, extremes).habits(
+            usual.of(asked), excursion=self.excursion, relative_floor=self.relative_floor
+        )
+        readings, value, cell = readings[far], value[far], (minute[far], column)
         count, mean, variance = (part[minute[far], series[far]] for part in (usual.count, usual.mean, usual.variance))
         places = np.maximum(habits.places[cell], decimal_places(value))
         deviation = np.maximum(np.sqrt(variance), spread_floor(places, mean, self.relative_floor))
@@ -121,19 +117,37 @@ class RollingZ:
             self._reason(),
         )
 
-    def _far(self, value: Floats, minute: NDArray[np.int64], series: Numbers, usual: Moments) -> NDArray[np.int64]:
-        """Which readings are outside of the narrowest band that their series can have.
+    def _before(self, window: ScoringWindow, grids: MinuteGrids) -> LookBack:
+        minutes = round((window.last - window.first) / MINUTE) + 1
+        return LookBack(grids=grids, first=window.first, minutes=minutes, length=self.minutes)
 
-        The resolution can only widen it, and costs most; nearly all readings end here.
+    def _narrowest(self, usual: Moments) -> Floats:
+        """Half of the narrowest band that each series can have, infinite with too few readings: (minutes, series).
+
+        The resolution can only widen it, and costs most; nearly all readings end within.
         """
         deviation = np.maximum(np.sqrt(usual.variance), spread_floor(CONTINUOUS, usual.mean, self.relative_floor))
         narrowest = deviation * band_factor(self.threshold, np.maximum(usual.count, self.min_support))
         narrowest[usual.count < self.min_support] = np.inf
-        if not narrowest.shape[1]:
-            return np.zeros(0, np.int64)
-        # One that is not known (-1) is looked up like any other and left out then.
-        away = np.abs(value - usual.mean[minute, series]) >= narrowest[minute, series]
-        return np.flatnonzero(away & (series >= 0))
+        return narrowest
+
+    def _suspects(
+        self, window: ScoringWindow, grids: MinuteGrids, usual: Moments, narrowest: Floats
+    ) -> pl.Series | None:
+        """Devices of which a reading is outside of the narrowest band, by their statistics; None where all are there.
+
+        No reading of a minute is further from anything than its lowest or its highest.
+        """
+        if window.asked is None:
+            return None
+        rows = window.minutes.filter(pl.col("minute").is_between(window.first, window.last))
+        series = Directory(grids.series).numbers(rows.select(SERIES))
+        known = series >= 0
+        rows, series = rows.filter(pl.Series(known)), series[known]
+        minute = (rows["minute"] - window.first).dt.total_minutes().to_numpy()
+        mean = usual.mean[minute, series]
+        furthest = np.maximum(*(np.abs(rows[name].to_numpy() - mean) for name in ("min", "max")))
+        return rows["device_id"].filter(pl.Series(furthest >= narrowest[minute, series]))
 
     def _reason(self) -> pl.Expr:
         """`95 °C is above the usual 19.1 to 20.9 °C: 250 standard deviations from the mean of …`."""

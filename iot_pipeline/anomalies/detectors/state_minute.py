@@ -9,18 +9,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import (
-    SERIES,
-    ScoringWindow,
-    at_readings,
-    flags_of,
-    no_flags,
-    shown,
-    shown_unit,
-    version_of,
-)
+from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, shown_unit, version_of
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, steady_minutes
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.signals.past import compared, usual_of
 from iot_pipeline.clock import MINUTE
 
@@ -111,7 +104,7 @@ class StateMinute:
             pl.Series("expected_high", found.high),
             pl.Series("support", support.astype(np.int64)),
         )
-        return at_readings(flags_of(self, judged.filter(pl.col("score") >= 1.0), _reason()), window.readings)
+        return window.at_readings(flags_of(self, judged.filter(pl.col("score") >= 1.0), _reason()))
 
 
 def _reason() -> pl.Expr:

@@ -9,15 +9,9 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import (
-    SERIES,
-    ScoringWindow,
-    at_readings,
-    flags_of,
-    no_flags,
-    shown,
-    version_of,
-)
+from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, version_of
+from iot_pipeline.anomalies.detectors.numbering import SERIES
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.signals.vibration import read_zones, with_borders
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import dim_device_file
@@ -88,7 +82,7 @@ class VibrationZone:
             "zone",
             pl.when(value < d).then(shown("zone_c_from")).otherwise(shown("zone_d_from")),
         )
-        return at_readings(flags_of(self, judged, reason), window.readings)
+        return window.at_readings(flags_of(self, judged, reason))
 
     def _classes(self) -> pl.DataFrame:
         """device_id, machine_group, support, as far as machines tell them."""

@@ -16,7 +16,7 @@ import polars as pl
 import structlog
 
 from iot_pipeline.anomalies.detectors import default_detectors
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.clock import DAY, MINUTE
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.relations import device_minute_tree, flags_tree

@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.clock import contiguous_ranges, floor_minute
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.settings import Settings

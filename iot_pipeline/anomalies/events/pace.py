@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.clock import DAY
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import DEVICE_DAY_SCHEMA, published_file

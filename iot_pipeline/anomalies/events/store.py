@@ -14,7 +14,7 @@ import structlog
 from filelock import FileLock
 
 from iot_pipeline.anomalies.daily.store import read_day_flags
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.events.event import FARTHEST, KEY, STANDS, EventStatus, no_events, reach
 from iot_pipeline.anomalies.events.grouping import group, stretches_of_events, stretches_of_flags
 from iot_pipeline.anomalies.events.messages import with_messages

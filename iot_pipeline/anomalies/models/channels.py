@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.models.history import CELLS_AT_ONCE, History
 from iot_pipeline.anomalies.models.members import MOSTLY
 from iot_pipeline.anomalies.models.model import SeriesState

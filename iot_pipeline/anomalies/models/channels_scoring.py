@@ -12,7 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from iot_pipeline.anomalies.channels.minutes import WINDOW, Expectation, deviate, smoothed
-from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, at_readings, no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.base import no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.numbering import SERIES
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.engine.detector import FlagType
 from iot_pipeline.anomalies.engine.explain import shown
 from iot_pipeline.anomalies.engine.grid import Grid
@@ -74,7 +76,7 @@ class LearnedChannels:
         grids = window.history()
         parts = in_parts(self._within(grids.series["device_id"]), round((window.last - begin) / MINUTE) + 1)
         found = [self.flags(grid_of(grids, part, begin, window.last), part) for part in parts]
-        return at_readings(pl.concat([no_flags(), *found]), window.readings)
+        return window.at_readings(pl.concat([no_flags(), *found]))
 
     def _within(self, devices: pl.Series) -> pl.DataFrame:
         """The machines that lie among `devices` as a whole: of a large fleet, windows hold some devices each."""

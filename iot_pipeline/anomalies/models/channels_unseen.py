@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.models.channels import in_parts, rows_of
 from iot_pipeline.anomalies.models.channels_scoring import BEFORE, LearnedChannels
 from iot_pipeline.anomalies.models.history import History

@@ -13,7 +13,7 @@ import polars as pl
 import structlog
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.budget import block_columns, block_peaks, threshold
 from iot_pipeline.anomalies.engine.detector import class_codes
 from iot_pipeline.anomalies.engine.grid import Floats, Grid

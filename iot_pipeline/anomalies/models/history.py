@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.models.minute_grid import READ
 from iot_pipeline.clock import DAY, MINUTE, day_start

@@ -10,8 +10,10 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, at_readings, shown, shown_unit
+from iot_pipeline.anomalies.detectors.base import shown, shown_unit
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, telling
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.models.machines import MachineTables, machine_class
 from iot_pipeline.anomalies.signals.inrush import LONGEST, starts
 from iot_pipeline.anomalies.signals.past import compared
@@ -139,7 +141,7 @@ class MachineFindings:
             "expected_high",
             pl.when(by_peak).then(peak).otherwise(duration).alias("reason"),
         )
-        return at_readings(_typed(flags), window.readings)
+        return window.at_readings(_typed(flags))
 
     def _changes(self, window: ScoringWindow) -> pl.DataFrame:
         """Changes that machines of the class never made in many changes out of that state."""
@@ -220,7 +222,7 @@ class MachineFindings:
             pl.lit(f"{UNBALANCE_BORDER:g}"),
         )
         flags = judged.filter(pl.col("score") >= 1.0).rechunk().with_columns(reason.alias("reason"))
-        return at_readings(_typed(flags), window.readings)
+        return window.at_readings(_typed(flags))
 
 
 def _without_holes(instants: pl.DataFrame) -> pl.DataFrame:

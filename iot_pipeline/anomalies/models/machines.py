@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, told_states, with_told_state
 from iot_pipeline.anomalies.models.classes import class_of

@@ -7,9 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import SERIES
 from iot_pipeline.anomalies.detectors.minute_grids import MinuteGrids
-from iot_pipeline.anomalies.detectors.numbering import Directory, series_numbers
+from iot_pipeline.anomalies.detectors.numbering import SERIES, series_numbers
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.clock import MINUTE
 
@@ -40,12 +39,7 @@ def minute_grid(rows: pl.DataFrame, series: pl.DataFrame, first: datetime, last:
 
 def grid_of(grids: MinuteGrids, series: pl.DataFrame, first: datetime, last: datetime) -> Grid:
     """The same from arrays: without a copy where `series` are all of theirs, else NaN for those they do not have."""
-    number = Directory(grids.series).numbers(series.select(SERIES))
-    means = grids.between("mean", first, last)
-    if not np.array_equal(number, np.arange(means.shape[1])):
-        wanted = np.full((len(means), number.size), np.nan)
-        wanted[:, number >= 0] = means[:, number[number >= 0]]
-        means = wanted
+    means = grids.of_series(series.select(SERIES), "mean").between("mean", first, last)
     return Grid(series.select(SERIES), first, MINUTE, means.T)
 
 
@@ -53,7 +47,7 @@ def spoken(grids: MinuteGrids, cumulative: Sequence[str]) -> pl.DataFrame:
     """Columns minute, series: how many series spoke, but for metrics in `cumulative`."""
     counted = ~grids.series["metric"].is_in(cumulative).to_numpy()
     said = np.isfinite(grids.columns["mean"])[:, counted].sum(axis=1)
-    return pl.DataFrame({"minute": [grids.first + row * MINUTE for row in range(said.size)], "series": said})
+    return pl.DataFrame({"minute": [grids.last - row * MINUTE for row in reversed(range(said.size))], "series": said})
 
 
 def silent_intake(counts: pl.DataFrame, first: datetime, last: datetime, lookback: int) -> NDArray[np.bool_]:

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, at_readings, no_flags, shown_unit
-from iot_pipeline.anomalies.detectors.numbering import Directory
+from iot_pipeline.anomalies.detectors.base import no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.engine.detector import FlagType
 from iot_pipeline.anomalies.engine.explain import shown
 from iot_pipeline.anomalies.engine.grid import Grid
@@ -83,7 +84,7 @@ class LearnedMinutes:
             rows = slice(start, start + SERIES_AT_ONCE)
             part = Grid(grid.series[rows], grid.start, grid.step, grid.values[rows])
             flags.append(self._flags(part, series[rows], silent))
-        return at_readings(pl.concat(flags), window.readings)
+        return window.at_readings(pl.concat(flags))
 
     def parameters(self, series: pl.DataFrame) -> pl.DataFrame:
         """What each series is measured with: SERIES, LEARNED, THRESHOLDS; without those that nothing is known of.

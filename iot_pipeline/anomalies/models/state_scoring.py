@@ -8,8 +8,10 @@ from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import SERIES, ScoringWindow, flags_of, no_flags
+from iot_pipeline.anomalies.detectors.base import flags_of, no_flags
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, with_told_state
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.signals.state_level import StateLevel
 
 STATE_LEVEL = "state_level"
@@ -44,7 +46,8 @@ class LearnedStates:
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """FLAGS_SCHEMA."""
-        numbers = window.numbers().join(self.states.select(SERIES).unique(), on=SERIES, how="semi", nulls_equal=True)
+        numbers = window.numbers_of_machines()
+        numbers = numbers.join(self.states.select(SERIES).unique(), on=SERIES, how="semi", nulls_equal=True)
         told = with_told_state(numbers, window.states).filter("is_sure").rename({"event_ts": "ts"})
         if told.is_empty():
             return no_flags()

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.grid import Floats
 from iot_pipeline.anomalies.evaluation.metrics.vus import vus_pr
 from iot_pipeline.anomalies.evaluation.truth import read_labels

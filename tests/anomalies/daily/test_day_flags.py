@@ -13,7 +13,7 @@ from iot_pipeline.anomalies.daily import hours as hours_module
 from iot_pipeline.anomalies.daily.events import tell_day
 from iot_pipeline.anomalies.daily.flags import DayReport, score_day
 from iot_pipeline.anomalies.daily.store import read_day_flags
-from iot_pipeline.anomalies.detectors.base import ScoringWindow
+from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.events.store import read_events
 from iot_pipeline.anomalies.feedback import FeedbackLabel, FlagKey, record_feedback
 from iot_pipeline.anomalies.models.fitting import fit_day

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from iot_pipeline.anomalies.daily.hours import HOUR
 from iot_pipeline.anomalies.daily.scoring import NO_FACTORS, day_flags
 from iot_pipeline.anomalies.daily.usual_week import UsualWeek
-from iot_pipeline.anomalies.detectors.base import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.kinds import DAY_DETECTORS
 from iot_pipeline.clock import DAY, day_start

@@ -70,7 +70,7 @@ def changed(
 def window(
     readings: pl.DataFrame, first: datetime, last: datetime | None = None, *, statistics: pl.DataFrame | None = None
 ) -> ScoringWindow:
-    """No more of `readings` than what `flags.read_window` reads to score `first` to `last`.
+    """No more of `readings` than what `windows.Windows` reads to score `first` to `last`.
 
     `statistics` are `device_minutes` of them, where they are known already.
     """
