@@ -21,7 +21,7 @@ from iot_pipeline.anomalies.models.scoring import LearnedMinutes
 from iot_pipeline.anomalies.slices import Slice
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.current import read_beside_statistics, read_current, read_series
+from iot_pipeline.stats.current import devices_left_out, read_current, read_metric, read_series
 from iot_pipeline.stats.relations import device_minute_tree
 from iot_pipeline.trees import MinuteTree
 
@@ -68,10 +68,10 @@ class Windows:
     def _of_some(self, part: Slice, spoke: pl.DataFrame, memory: Memory) -> ScoringWindow:
         """Single readings only of machines that told a state; others are read for those who ask for them."""
         settings, devices = self.settings, (part.begin, part.end)
-        beside = read_beside_statistics(settings, self.first, self.last, STATE_METRIC, columns=READ, devices=devices)
-        machines = told_states(beside)["device_id"].unique().sort()
+        told = read_metric(settings, self.first, self.last, STATE_METRIC, columns=READ, devices=devices)
+        machines = told_states(told)["device_id"].unique().sort()
         minutes = self._rows(self.first, self.last, part.where())
-        readings = beside.clear()
+        readings = told.clear()
         if machines.len():
             minutes = pl.concat([self._rows(self.begin, self.first - MINUTE, _one_of(machines)), minutes])
             readings = read_series(settings, self._single, self.last, machines, columns=READ)
@@ -83,9 +83,9 @@ class Windows:
                 return readings.clear()
             return read_series(settings, self._single, self.last, asked, columns=READ)
 
-        untold = beside.filter(pl.col("value").is_not_null())["device_id"].unique().sort()
+        beside = devices_left_out(settings, self.first, self.last, devices=devices)
         window = self._window(readings, minutes, machines, self._grids(part, memory))
-        return replace(window, spoke=spoke, asked=Asked(read, untold))
+        return replace(window, spoke=spoke, asked=Asked(read, beside))
 
     def _window(
         self, readings: pl.DataFrame, minutes: pl.DataFrame, machines: pl.Series, grids: MinuteGrids

@@ -47,14 +47,21 @@ def read_current(
     return _read(settings, first, last, _where(conditions), {}, columns=columns, values=names)
 
 
-def read_beside_statistics(
+def read_metric(
     settings: Settings, first: datetime, last: datetime, metric: str, *, columns: Sequence[str], devices: DeviceRange
 ) -> pl.DataFrame:
-    """As `read_current`, only what `device_minute` cannot tell: readings of `metric`, and numbers it leaves out."""
+    """As `read_current`, only of this metric: files that have none of it are passed over."""
     conditions, names = _within(devices)
-    beside = f"(metric = ? or value >= {LEFT_OUT_FROM} or value <= -{LEFT_OUT_FROM})"
-    values = [*names, metric]
-    return _read(settings, first, last, _where([*conditions, beside]), {}, columns=columns, values=values)
+    only = _where([*conditions, "metric = ?"])
+    return _read(settings, first, last, only, {}, columns=columns, values=[*names, metric])
+
+
+def devices_left_out(settings: Settings, first: datetime, last: datetime, *, devices: DeviceRange) -> pl.Series:
+    """Devices, sorted, of whose numbers in these minutes `device_minute` leaves out some, or may do so."""
+    conditions, names = _within(devices)
+    only = _where([*conditions, f"(value >= {LEFT_OUT_FROM} or value <= -{LEFT_OUT_FROM})"])
+    found = _read(settings, first, last, only, {}, values=names)
+    return found["device_id"].unique().sort()
 
 
 def _within(devices: DeviceRange) -> tuple[list[str], list[str]]:

@@ -19,7 +19,7 @@ from iot_pipeline.anomalies.engine.explain import shown
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.members import CHANCE, LEARNED, LOOKBACK, MEMBERS, THRESHOLDS, tell
-from iot_pipeline.anomalies.models.minute_grid import grid_of, silent_intake, spoken
+from iot_pipeline.anomalies.models.minute_grid import silent_intake, spoken
 from iot_pipeline.anomalies.models.model import MinuteModel, SeriesState
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.paths import DataPaths
@@ -78,11 +78,12 @@ class LearnedMinutes:
         heard = np.isfinite(grids.between("mean", begin, window.last)).any(axis=0)
         levels = ~grids.series["metric"].is_in(cumulative)
         series = self.parameters(grids.series.filter(pl.Series(heard) & levels))
-        grid = grid_of(grids, series, begin, window.last)
+        means = grids.between("mean", begin, window.last)
+        number = Directory(grids.series).numbers(series.select(SERIES))
         flags = [no_flags()]
         for start in range(0, series.height, SERIES_AT_ONCE):
             rows = slice(start, start + SERIES_AT_ONCE)
-            part = Grid(grid.series[rows], grid.start, grid.step, grid.values[rows])
+            part = Grid(series[rows].select(SERIES), begin, MINUTE, means[:, number[rows]].T)
             flags.append(self._flags(part, series[rows], silent))
         return window.at_readings(pl.concat(flags))
 
