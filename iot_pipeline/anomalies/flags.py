@@ -20,8 +20,8 @@ from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import without_changes_of_state
 from iot_pipeline.anomalies.detectors.vibration_zone import VibrationZone
-from iot_pipeline.anomalies.models.channels_scoring import LearnedChannels, no_spans
-from iot_pipeline.anomalies.models.learned import NAMES, learned_detectors
+from iot_pipeline.anomalies.models.scoring.channels import LearnedChannels, no_spans
+from iot_pipeline.anomalies.models.scoring.in_force import NAMES, learned_detectors
 from iot_pipeline.anomalies.slices import Slice, slices_of
 from iot_pipeline.anomalies.windows import Windows
 from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute, minute_key, minutes_between

@@ -16,8 +16,8 @@ from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MEANS, MOMEN
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import BEFORE, STATE_METRIC, told_states
 from iot_pipeline.anomalies.detectors.window import Asked
-from iot_pipeline.anomalies.models.channels_scoring import LearnedChannels
-from iot_pipeline.anomalies.models.scoring import LearnedMinutes
+from iot_pipeline.anomalies.models.scoring.channels import LearnedChannels
+from iot_pipeline.anomalies.models.scoring.minutes import LearnedMinutes
 from iot_pipeline.anomalies.slices import Slice
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.settings import Settings

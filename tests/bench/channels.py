@@ -21,10 +21,10 @@ from iot_pipeline.anomalies.detectors import ScoringWindow
 from iot_pipeline.anomalies.detectors.minute_grids import MinuteGrids
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.grid import Grid
-from iot_pipeline.anomalies.models.channels_scoring import BEFORE, LearnedChannels
 from iot_pipeline.anomalies.models.fitting import fit_day
 from iot_pipeline.anomalies.models.members import LOOKBACK, tell
-from iot_pipeline.anomalies.models.scoring import LearnedMinutes
+from iot_pipeline.anomalies.models.scoring.channels import BEFORE, LearnedChannels
+from iot_pipeline.anomalies.models.scoring.minutes import LearnedMinutes
 from iot_pipeline.clock import DAY, MINUTE, day_start
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.settings import load_settings

@@ -18,7 +18,7 @@ __all__ = ["Detector", "KMeansMinute", "RollingZ", "ScoringWindow", "default_det
 
 
 def default_detectors() -> tuple[Detector, ...]:
-    """The detectors that flag from the first minute on; what was learned joins them (`models/scoring.py`)."""
+    """The detectors that flag from the first minute on; what was learned joins them (`models/scoring/`)."""
     return (RollingZByState(), StateMinute(), KMeansMinute())
 
 

@@ -2,7 +2,7 @@
 
 A device with three or more numeric series is a machine. Where devices have fewer, those of one parent are one: a
 Sparkplug device is often a single sensor, and its edge node the machine. How channels are compared is in
-`anomalies/channels/minutes.py`, learning in `channels_learning.py`, scoring in `channels_scoring.py`.
+`anomalies/channels/minutes.py`, learning in `channels_learning.py`, scoring in `scoring/channels.py`.
 """
 
 from collections.abc import Iterator

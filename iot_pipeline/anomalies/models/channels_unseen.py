@@ -10,9 +10,9 @@ import polars as pl
 
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.models.channels import in_parts, rows_of
-from iot_pipeline.anomalies.models.channels_scoring import BEFORE, LearnedChannels
 from iot_pipeline.anomalies.models.history import History
 from iot_pipeline.anomalies.models.minute_grid import minute_grid
+from iot_pipeline.anomalies.models.scoring.channels import BEFORE, LearnedChannels
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What is learned of machines that tell their state: levels by state, starts, and which state follows which.
 
 Which machines these are, and their starts, the day marts say; levels and changes need single readings. How a minute is
-scored with it is in `machine_scoring.py`.
+scored with it is in `scoring/findings.py`.
 """
 
 from collections.abc import Iterator

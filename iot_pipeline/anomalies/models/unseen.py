@@ -16,13 +16,13 @@ from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.engine.grid import Floats
 from iot_pipeline.anomalies.evaluation.metrics.vus import vus_pr
 from iot_pipeline.anomalies.evaluation.truth import read_labels
-from iot_pipeline.anomalies.models.channels_scoring import LearnedChannels
 from iot_pipeline.anomalies.models.channels_unseen import flagged_channels, of_whole_machines
 from iot_pipeline.anomalies.models.history import History, history
 from iot_pipeline.anomalies.models.members import LOOKBACK, tell
 from iot_pipeline.anomalies.models.minute_grid import minute_grid, silent_intake
 from iot_pipeline.anomalies.models.model import Manifest, MinuteModel
-from iot_pipeline.anomalies.models.scoring import LearnedMinutes
+from iot_pipeline.anomalies.models.scoring.channels import LearnedChannels
+from iot_pipeline.anomalies.models.scoring.minutes import LearnedMinutes
 from iot_pipeline.anomalies.precision import confirmed_spans
 from iot_pipeline.clock import DAY, MINUTE, day_start
 from iot_pipeline.settings import Settings

@@ -19,7 +19,7 @@ from iot_pipeline.anomalies.models.machines import (
     nothing_learned,
     read_machines,
 )
-from iot_pipeline.anomalies.models.state_scoring import LearnedStates
+from iot_pipeline.anomalies.models.scoring.states import LearnedStates
 from iot_pipeline.anomalies.models.store import Verdict, keep, load, promote
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.files import write_parquet

@@ -10,13 +10,13 @@ from polars.testing import assert_frame_equal
 from iot_pipeline.anomalies.detectors.vibration_zone import VibrationZone
 from iot_pipeline.anomalies.flags import score_window
 from iot_pipeline.anomalies.kinds import with_type
-from iot_pipeline.anomalies.models.machine_scoring import LEAST_EXITS, MachineFindings
 from iot_pipeline.anomalies.models.machines import (
     CHANGES_LEARNED_SCHEMA,
     STARTS_LEARNED_SCHEMA,
     MachineTables,
     nothing_learned,
 )
+from iot_pipeline.anomalies.models.scoring.findings import LEAST_EXITS, MachineFindings
 from iot_pipeline.anomalies.signals.vibration import STRICTEST, read_zones
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.files import write_parquet

@@ -20,9 +20,9 @@ from iot_pipeline.anomalies.feedback import FeedbackLabel, FlagKey, record_feedb
 from iot_pipeline.anomalies.flags import score_minutes, score_window
 from iot_pipeline.anomalies.kinds import with_type
 from iot_pipeline.anomalies.models.channels import LEAST_CHANNELS, MOST_BETWEEN, MOST_CHANNELS, in_parts, machines_of
-from iot_pipeline.anomalies.models.channels_scoring import LearnedChannels
 from iot_pipeline.anomalies.models.fitting import fit_day
 from iot_pipeline.anomalies.models.life import learn_day
+from iot_pipeline.anomalies.models.scoring.channels import LearnedChannels
 from iot_pipeline.anomalies.models.store import load, model_folder
 from iot_pipeline.clock import DAY, MINUTE
 from iot_pipeline.readings.schema import READING_SCHEMA

@@ -18,7 +18,7 @@ from iot_pipeline.anomalies.kinds import with_type
 from iot_pipeline.anomalies.models.fitting import fit_day
 from iot_pipeline.anomalies.models.life import learn_day
 from iot_pipeline.anomalies.models.members import LOOKBACK
-from iot_pipeline.anomalies.models.scoring import LearnedMinutes
+from iot_pipeline.anomalies.models.scoring.minutes import LearnedMinutes
 from iot_pipeline.clock import DAY, MINUTE
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.settings import load_settings

@@ -1,6 +1,6 @@
 """Minutes scored with a learned model: a detector like the others, whose flags are named by their type.
 
-Which model is in force is in `store.py`, what the types are in `members.py`.
+Which model is in force is in `in_force.py`, what the types are in `models/members.py`.
 """
 
 from dataclasses import dataclass

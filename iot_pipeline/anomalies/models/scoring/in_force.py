@@ -1,17 +1,17 @@
 """All detectors of the model that is in force on a day. What each says is in a file of its own.
 
-Which model that is, `store.py` decides; detectors that need none are in `detectors/`.
+Which model that is, `models/store.py` decides.
 """
 
 from datetime import date
 from functools import lru_cache
 
 from iot_pipeline.anomalies.detectors.base import Detector
-from iot_pipeline.anomalies.models.channels_scoring import MULTICHANNEL, LearnedChannels
-from iot_pipeline.anomalies.models.machine_scoring import FINDINGS, MachineFindings
 from iot_pipeline.anomalies.models.model import MinuteModel
-from iot_pipeline.anomalies.models.scoring import TYPES, LearnedMinutes
-from iot_pipeline.anomalies.models.state_scoring import STATE_LEVEL, LearnedStates
+from iot_pipeline.anomalies.models.scoring.channels import MULTICHANNEL, LearnedChannels
+from iot_pipeline.anomalies.models.scoring.findings import FINDINGS, MachineFindings
+from iot_pipeline.anomalies.models.scoring.minutes import TYPES, LearnedMinutes
+from iot_pipeline.anomalies.models.scoring.states import STATE_LEVEL, LearnedStates
 from iot_pipeline.anomalies.models.store import load, promoted_for
 from iot_pipeline.paths import DataPaths
 
