@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 from asyncua import Server, ua
+from asyncua.server.history import HistoryDict
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.settings import Settings, load_settings
@@ -33,13 +34,15 @@ class Plant:
         values: Mapping[str, object],
         *,
         history: bool = False,
+        historian: HistoryDict | None = None,
         namespaces: tuple[str, ...] = (URI,),
         prepare: Prepare | None = None,
         user_manager: object = None,
     ) -> None:
         self.port = port
         self._values = values
-        self._history = history
+        self._history = history or historian is not None
+        self._historian = historian
         self._namespaces = namespaces
         self._prepare = prepare
         self._user_manager = user_manager
@@ -63,6 +66,7 @@ class Plant:
 
     def close(self) -> None:
         self.stop()
+        self.run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
@@ -92,6 +96,8 @@ class Plant:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         for uri in self._namespaces:
             await server.register_namespace(uri)
+        if self._historian is not None:
+            server.iserver.history_manager.set_storage(self._historian)
         index = 2 + self._namespaces.index(URI)
         plant = await server.nodes.objects.add_object(ua.NodeId("plant", index), f"{index}:plant")
         for name, value in self._values.items():
@@ -102,6 +108,50 @@ class Plant:
             await self._prepare(server)
         await server.start()
         self.server = server
+
+
+async def _end_tasks() -> None:
+    """The library leaves some behind, those of its history for one."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+class LaggingHistorian(HistoryDict):  # type: ignore[misc]  # the library tells no types of it
+    """A history that stores what it is told at once or, while it `lags`, not before it has caught up.
+
+    Attributes:
+        asked: node and begin of each question, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lags = False
+        self.asked: list[tuple[ua.NodeId, datetime]] = []
+        self._waiting: list[tuple[ua.NodeId, ua.DataValue]] = []
+
+    async def save_node_value(self, node_id: ua.NodeId, datavalue: ua.DataValue) -> None:
+        if self.lags:
+            self._waiting.append((node_id, datavalue))
+        else:
+            await super().save_node_value(node_id, datavalue)
+
+    async def catch_up(self) -> None:
+        """Store all that waits."""
+        self.lags = False
+        waiting, self._waiting = self._waiting, []
+        for node_id, value in waiting:
+            await super().save_node_value(node_id, value)
+
+    async def read_node_history(
+        self, node_id: ua.NodeId, start: datetime, end: datetime, nb_values: int
+    ) -> tuple[list[ua.DataValue], datetime | None]:
+        self.asked.append((node_id, start))
+        found: tuple[list[ua.DataValue], datetime | None] = await super().read_node_history(
+            node_id, start, end, nb_values
+        )
+        return found
 
 
 @contextmanager

@@ -133,6 +133,9 @@ class ServerConfig(Part):
     publishing_interval_ms: float = Field(default=500, ge=10, le=60_000)
     sampling_interval_ms: float = Field(default=100, ge=0, le=3_600_000, description="0: as fast as the server can.")
     queue_size: int = Field(default=100, ge=1, le=100_000, description="Changes that the server keeps for each node.")
+    history_lag_s: float = Field(
+        default=60, ge=0, le=3600, description="Its history knows a value that long after it was heard, at the latest."
+    )
     security: Security = Security()
     user: User | None = None
 

@@ -75,6 +75,8 @@ async def _request(
 
 
 def _values(result: ua.HistoryReadResult) -> list[ua.DataValue] | None:
+    if result.StatusCode.value == ua.StatusCodes.BadNoData:
+        return []  # Not yet.
     if result.StatusCode.is_bad():
         return None
     return list(getattr(result.HistoryData, "DataValues", None) or ())

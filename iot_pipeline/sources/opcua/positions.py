@@ -6,7 +6,7 @@ there already; it is never ahead.
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,8 @@ from iot_pipeline.sources.trouble import Trouble
 log = structlog.get_logger(__name__)
 
 WRITE_SECONDS = 5.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Landed(msgspec.Struct):
@@ -74,3 +76,13 @@ class Positions:
                 outcome="what was missed while the collector was away is not asked for",
             )
             return {}
+
+
+def at_mark(mark: int) -> datetime:
+    """The instant (UTC) of a position."""
+    return EPOCH + mark * _MICROSECOND
+
+
+def mark_of(instant: datetime) -> int:
+    """The position of an instant: µs since 1970 UTC."""
+    return (instant - EPOCH) // _MICROSECOND

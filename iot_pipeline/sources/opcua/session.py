@@ -20,10 +20,11 @@ from iot_pipeline.clock import utc_now
 from iot_pipeline.errors import ConfigurationError, StorageUnavailable
 from iot_pipeline.sources.opcua.changes import Item, instant_of, overflowed, pack, render, status_change
 from iot_pipeline.sources.opcua.config import ServerConfig, secret
+from iot_pipeline.sources.opcua.gaps import tell_filled
 from iot_pipeline.sources.opcua.handover import Handover, Outgoing
 from iot_pipeline.sources.opcua.history import read_history
 from iot_pipeline.sources.opcua.nodes import Resolved, resolve
-from iot_pipeline.sources.opcua.positions import Landed
+from iot_pipeline.sources.opcua.positions import Landed, at_mark
 from iot_pipeline.sources.opcua.progress import Progress
 from iot_pipeline.sources.opcua.security import secure
 from iot_pipeline.sources.opcua.subscription import Subscription, Values
@@ -69,7 +70,7 @@ class ServerSession:
         self._handover = handover
         self._folder = folder
         self._uri = application_uri
-        self._progress = Progress(landed)
+        self._progress = Progress(landed, lag=config.history_lag_s)
         self._trouble = Trouble("opcua_server_unavailable")
         self._overflows = Trouble("opcua_queue_overflow")
         self._backoff = Backoff()
@@ -147,9 +148,8 @@ class ServerSession:
             await secure(client, self._config, self._folder)
             await client.connect()
             self._resolved = resolved = await resolve(client, self._config)
-            gaps = self._progress.gaps(resolved.items)
             lost = self._progress.without_history(resolved.items)
-            self._progress.hold(on=bool(gaps))
+            self._progress.begin(resolved.items)
             self._subscription = subscription = Subscription(
                 client,
                 self._config,
@@ -162,7 +162,7 @@ class ServerSession:
             absent = await subscription.start()
             self._connected(subscription, lost)
             await self._hand_over([status_change(item, status) for item, status in absent])
-            await self._fill(client, gaps)
+            await self._fill(client)
             await self._watch(client, subscription)
         finally:
             await _disconnect(client)
@@ -243,28 +243,27 @@ class ServerSession:
             told = (marks or {}, heard) if last else ({}, None)
             await self._handover.put(Outgoing(self._config.name, self._config.topic, payload, *told))
 
-    async def _fill(self, client: Client, gaps: dict[Item, datetime]) -> None:
-        """Hand over what the history holds since the gaps began, then let live changes move the marks again."""
-        if not gaps:
-            return
-        self._progress.asked(gaps)
+    async def _fill(self, client: Client) -> None:
+        """Ask the history of nodes whose turn it is, and hand over what it tells."""
+        gaps = self._progress.gaps
+        now = time.monotonic()
+        due = gaps.due(now)
+        gaps.asked(due, now)
+        since = {item: at_mark(mark) for item, mark in due.items()}
         until = utc_now() + CLOCK_SKEW
-        count = 0
-        refused: Counter[str] = Counter()
         try:
-            async for item, answer in read_history(client, gaps, until, most_nodes=self._resolved.limits.history):
+            async for item, answer in read_history(client, since, until, most_nodes=self._resolved.limits.history):
                 if isinstance(answer, ua.StatusCode):
-                    refused[answer.name] += 1
+                    gaps.refused(item, answer.name)
                     continue
-                count += len(answer)
+                self._counts["changes_from_history"] += len(answer)
                 await self._hand_over(render(item, value) for value in answer)
+                self._progress.told(item, answer)
         except ua.UaStatusCodeError as error:
-            refused[ua.StatusCode(error.code).name] = len(gaps)
-        self._counts["changes_from_history"] += count
-        self._progress.filled()
-        tell = log.warning if refused else log.info
-        since = str(min(gaps.values()))
-        tell("opcua_gap_filled", server=self._config.name, nodes=len(gaps), values=count, since=since, refused=refused)
+            for item in due:
+                gaps.refused(item, ua.StatusCode(error.code).name)
+        if (filled := self._progress.close_gaps()) is not None:
+            tell_filled(filled, server=self._config.name, lag=self._config.history_lag_s)
 
     async def _watch(self, client: Client, subscription: Subscription) -> None:
         """Poll, look whether the connection lives, try missing nodes again. Ends with an error."""
@@ -278,7 +277,7 @@ class ServerSession:
             if (silent := subscription.silent_seconds) is not None:
                 raise ConnectionError(f"the server published nothing for {silent:.0f} s, not even that it lives")
             await subscription.poll()
-            await self._fill(client, self._progress.to_read_again)
+            await self._fill(client)
             if time.monotonic() >= next_missing:
                 next_missing = time.monotonic() + MISSING_SECONDS
                 await subscription.retry_missing()
