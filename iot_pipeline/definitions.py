@@ -8,7 +8,7 @@ import warnings
 import dagster as dg
 
 from iot_pipeline.anomalies.assets import EVENTS, FLAGS, events_assets, flags_assets
-from iot_pipeline.anomalies.daily.assets import day_flags_assets
+from iot_pipeline.anomalies.daily.assets import DAY_FLAGS, day_flags_assets
 from iot_pipeline.anomalies.detectors import longest_lookback
 from iot_pipeline.anomalies.evaluation.assets import evaluation_assets
 from iot_pipeline.anomalies.models.assets import model_assets
@@ -22,6 +22,7 @@ from iot_pipeline.operations.jobs import (
     day_chain,
     evaluation,
     housekeeping_job,
+    late_day_flags,
     late_flags,
     late_minutes,
     minute_chain,
@@ -31,6 +32,7 @@ from iot_pipeline.operations.schedules import (
     day_schedule,
     evaluation_schedule,
     housekeeping_schedule,
+    late_day_flags_schedule,
     old_landing_schedule,
     repair_days_schedule,
     repair_minutes_schedule,
@@ -71,7 +73,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     schedules = [
         day_schedule(day_chain),
         repair_minutes_schedule(settings, job=minute_chain, assets=MINUTE_CHAIN),
-        repair_days_schedule(settings, job=day_chain, assets=DAY_ASSETS),
+        repair_days_schedule(settings, job=day_chain, assets=[*DAY_ASSETS, DAY_FLAGS]),
+        late_day_flags_schedule(settings, late_day_flags),
         old_landing_schedule(settings, old_landing),
         housekeeping_schedule(housekeeping),
         evaluation_schedule(evaluation),

@@ -1,4 +1,4 @@
-"""Schedules: the day chain after midnight, the hourly repair and the housekeeping.
+"""Schedules: the day chain after midnight, days that look back at late ones, the hourly repair, the housekeeping.
 
 Runs in the normal course of a minute come from `landing/sensors.py`, late data from
 `stats/sensors.py`.
@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from iot_pipeline.anomalies.daily.assets import DAY_FLAGS
+from iot_pipeline.anomalies.daily.behind import days_behind
 from iot_pipeline.clock import (
     DAY,
     contiguous_ranges,
@@ -23,11 +25,15 @@ from iot_pipeline.landing.sensors import UNFINISHED, runs_in_flight
 from iot_pipeline.partitions import CHAIN_TAG, PRIORITY_TAG, RANGE_END_TAG, RANGE_START_TAG, AssetJob, range_tags
 from iot_pipeline.readings.backlog import undecoded
 from iot_pipeline.settings import Settings
+from iot_pipeline.stats.assets import DEVICE_HOUR
 from iot_pipeline.stats.published import days_with_readings, front
 from iot_pipeline.stats.sensors import day_ranges
 
 REPAIR = "repair"
 BACKLOG = "backlog"
+LATE_DAY_FLAGS = "late_day_flags"
+# In one run: between two of them, other days get their turn.
+DAYS_AT_ONCE = 7
 # A minute that young may still be on its way.
 SETTLED = timedelta(minutes=5)
 PARTITION_TAG = "dagster/partition"
@@ -105,6 +111,38 @@ def repair_days_schedule(settings: Settings, *, job: AssetJob, assets: Sequence[
         return requests or dg.SkipReason("no day is missing and none has failed")
 
     return repair_days
+
+
+def late_day_flags_schedule(settings: Settings, job: AssetJob) -> dg.ScheduleDefinition:
+    """Once a night, find closed days that look back at a day which was made again later than their flags.
+
+    A day costs as much as all it looks back at, and a device that is late tells of the same day many times.
+    """
+
+    @dg.schedule(
+        name="late_day_flags_nightly",
+        job=job,
+        cron_schedule="10 2 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Flags days again that look back at a day which changed.",
+    )
+    def late_day_flags_nightly(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+        if runs_in_flight(context.instance, LATE_DAY_FLAGS):
+            return dg.SkipReason("the runs of the last night have not ended")
+        now = context.scheduled_execution_time
+        closed = {day for day in days_with_readings(settings.paths) if day < now.date()}
+        days = closed & days_behind(_days_made(context.instance, DEVICE_HOUR), _days_made(context.instance, DAY_FLAGS))
+        requests = [
+            dg.RunRequest(
+                run_key=f"{day_key(first)}/{day_key(last)}@{now:%Y-%m-%dT%H}",
+                tags={**range_tags(day_key(first), day_key(last)), CHAIN_TAG: LATE_DAY_FLAGS, PRIORITY_TAG: "-1"},
+            )
+            for first, last in day_ranges(days, DAYS_AT_ONCE)
+        ]
+        return requests or dg.SkipReason("no day that was flagged looks back at a day that changed since")
+
+    return late_day_flags_nightly
 
 
 def old_landing_schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinition:
@@ -192,6 +230,12 @@ def missing_keys(
         somewhere |= {key for key in wanted if key not in made or planned.get(key, 0) > made[key]}
         unknown -= made.keys() | planned.keys()
     return {"somewhere": somewhere - _in_the_making(instance, somewhere), "unknown": unknown}
+
+
+def _days_made(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[date, int]:
+    """When each day of an asset was made last: ids of Dagster's storage, which grow."""
+    made = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return {parse_day(key): storage_id for key, storage_id in made.items()}
 
 
 def _in_the_making(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]:

@@ -60,6 +60,7 @@ def days_current(settings: Settings) -> dg.AssetCheckEvaluation:
 
 
 VERDICTS: tuple[Verdict, ...] = (minutes_current, days_current)
+DATA_TIME_CHECKS = (dg.AssetCheckKey(DEVICE_MINUTE, MINUTES_CURRENT), dg.AssetCheckKey(DEVICE_DAY, DAYS_CURRENT))
 
 
 def data_time_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

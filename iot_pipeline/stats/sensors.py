@@ -198,11 +198,11 @@ def _materialised(
         cursor = page.cursor
 
 
-def day_ranges(days: set[date]) -> list[tuple[date, date]]:
-    """Group days into (first, last) ranges without holes, each at most a year long."""
+def day_ranges(days: set[date], most: int = 366) -> list[tuple[date, date]]:
+    """Group days into (first, last) ranges without holes, each of at most `most` days."""
     ranges: list[tuple[date, date]] = []
     for day in sorted(days):
-        if ranges and day - ranges[-1][1] == DAY and (day - ranges[-1][0]) < 366 * DAY:
+        if ranges and day - ranges[-1][1] == DAY and (day - ranges[-1][0]) < most * DAY:
             ranges[-1] = (ranges[-1][0], day)
         else:
             ranges.append((day, day))

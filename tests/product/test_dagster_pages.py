@@ -30,6 +30,7 @@ SCHEDULES = (
     "yesterday",
     "repair_minutes",
     "repair_days",
+    "late_day_flags_nightly",
     "old_landing_hourly",
     "evaluation_six_hourly",
     "housekeeping_nightly",

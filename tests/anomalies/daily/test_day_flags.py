@@ -17,7 +17,7 @@ from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.events.store import read_events
 from iot_pipeline.anomalies.feedback import FeedbackLabel, FlagKey, record_feedback
 from iot_pipeline.anomalies.models.fitting import fit_day
-from iot_pipeline.anomalies.models.scoring import LearnedMinutes
+from iot_pipeline.anomalies.models.scoring.minutes import LearnedMinutes
 from iot_pipeline.anomalies.notifying.channel import Notice
 from iot_pipeline.anomalies.notifying.telling import tell_new_events
 from iot_pipeline.clock import DAY, MINUTE, day_start
