@@ -20,7 +20,6 @@ from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import without_changes_of_state
 from iot_pipeline.anomalies.detectors.vibration_zone import VibrationZone
-from iot_pipeline.anomalies.models.scoring.channels import LearnedChannels, no_spans
 from iot_pipeline.anomalies.models.scoring.in_force import NAMES, learned_detectors
 from iot_pipeline.anomalies.slices import Slice, slices_of
 from iot_pipeline.anomalies.windows import Windows
@@ -123,7 +122,7 @@ def _score(
         finally:
             memories.put(memory)
 
-    together = pl.concat([no_spans(), *(one.spans() for one in detectors if isinstance(one, LearnedChannels))])
+    together = pl.concat([detector.spans() for detector in detectors])
     tree = device_minute_tree(settings.paths)
     parts = slices_of(tree, windows.begin, first, last, cumulative=RollingZ().cumulative, together=together)
     if len(parts) == 1:

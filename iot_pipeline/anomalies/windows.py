@@ -6,7 +6,7 @@ What is made of it is in the detectors, which devices are taken together in `sli
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 
 import polars as pl
@@ -16,8 +16,6 @@ from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MEANS, MOMEN
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import BEFORE, STATE_METRIC, told_states
 from iot_pipeline.anomalies.detectors.window import Asked
-from iot_pipeline.anomalies.models.scoring.channels import LearnedChannels
-from iot_pipeline.anomalies.models.scoring.minutes import LearnedMinutes
 from iot_pipeline.anomalies.slices import Slice
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.settings import Settings
@@ -60,7 +58,7 @@ class Windows:
         return self._of_all() if part.spoke is None else self._of_some(part, part.spoke, memory)
 
     def _of_all(self) -> ScoringWindow:
-        readings = read_current(self.settings, self._single, self.last, columns=READ)
+        readings = read_current(self.settings, self.first, self.last, columns=READ)
         minutes = self._tree.read(self.begin, self.last)
         states = told_states(readings.filter(pl.col("event_ts") >= self.first))
         return self._window(readings, minutes, states["device_id"], MinuteGrids.of(minutes))
@@ -74,14 +72,14 @@ class Windows:
         readings = told.clear()
         if machines.len():
             minutes = pl.concat([self._rows(self.begin, self.first - MINUTE, _one_of(machines)), minutes])
-            readings = read_series(settings, self._single, self.last, machines, columns=READ)
+            readings = read_series(settings, self.first, self.last, machines, columns=READ)
 
         def read(asked: pl.Series | None) -> pl.DataFrame:
             if asked is None:
-                return read_current(settings, self._single, self.last, columns=READ, devices=devices)
+                return read_current(settings, self.first, self.last, columns=READ, devices=devices)
             if asked.is_empty():
                 return readings.clear()
-            return read_series(settings, self._single, self.last, asked, columns=READ)
+            return read_series(settings, self.first, self.last, asked, columns=READ)
 
         beside = devices_left_out(settings, self.first, self.last, devices=devices)
         window = self._window(readings, minutes, machines, self._grids(part, memory))
@@ -101,11 +99,6 @@ class Windows:
         return replace(window, states=told_states(states), recent=recent)
 
     @property
-    def _single(self) -> datetime:
-        """First minute whose single readings a detector looks at."""
-        return self.first - max(detector.readings_lookback for detector in self.detectors)
-
-    @property
     def _tree(self) -> MinuteTree:
         return device_minute_tree(self.settings.paths)
 
@@ -114,10 +107,8 @@ class Windows:
         return pl.concat([tree.empty(), *tree.pieces(first, last, list(tree.schema), where=where)])
 
     def _grids(self, part: Slice, memory: Memory) -> MinuteGrids:
-        """Means as far back as somebody looks, MOMENTS for those that look at more than means."""
-        means_alone = (LearnedMinutes, LearnedChannels)
-        more = [one.lookback for one in self.detectors if not isinstance(one, means_alone)]
-        moments = self.first - max(more, default=timedelta(0))
+        """Means as far back as somebody looks, MOMENTS as far as somebody looks at these."""
+        moments = self.first - max(detector.moments_lookback for detector in self.detectors)
         early = self._tree.pieces(self.begin, moments - MINUTE, MEANS, where=part.where())
         late = self._tree.pieces(moments, self.last, [*MEANS, *MOMENTS], where=part.where())
         begins = {"mean": self.begin, **dict.fromkeys(MOMENTS, moments)}

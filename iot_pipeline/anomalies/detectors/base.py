@@ -36,8 +36,11 @@ class Detector(Protocol):
         """How far before its minute a reading's `device_minute` rows are looked at; fixed."""
 
     @property
-    def readings_lookback(self) -> timedelta:
-        """How far before its minute single readings are looked at; zero for most: they are many."""
+    def moments_lookback(self) -> timedelta:
+        """How far those of all series are looked at for more than their means."""
+
+    def spans(self) -> pl.DataFrame:
+        """Columns low, high: which devices, from `low` to `high` in the order of bytes, are only scored together."""
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """Flag readings of `window.first` to `window.last`.
@@ -45,6 +48,26 @@ class Detector(Protocol):
         Returns:
             FLAGS_SCHEMA, in any order; `score` is at least 1.0, which is the threshold.
         """
+
+
+class ByItself:
+    """A detector that looks at each minute of each device by itself, as far as it does not say otherwise."""
+
+    __slots__ = ()
+
+    @property
+    def lookback(self) -> timedelta:
+        """None."""
+        return timedelta(0)
+
+    @property
+    def moments_lookback(self) -> timedelta:
+        """None."""
+        return timedelta(0)
+
+    def spans(self) -> pl.DataFrame:
+        """None."""
+        return pl.DataFrame(schema={"low": pl.String(), "high": pl.String()})
 
 
 def version_of(revision: int, parameters: Mapping[str, object]) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import version_of
+from iot_pipeline.anomalies.detectors.base import ByItself, version_of
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import (
@@ -28,7 +28,7 @@ _MACHINE_MINUTE = ("device_id", "minute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RollingZByState:
+class RollingZByState(ByItself):
     """Compares a reading with those minutes of the half hour before it that its state held from begin to end.
 
     A look-back over several states is as wide as from rest to load, and one that has not seen the present state calls
@@ -60,9 +60,9 @@ class RollingZByState:
         return self.rolling.lookback
 
     @property
-    def readings_lookback(self) -> timedelta:
+    def moments_lookback(self) -> timedelta:
         """The rule's."""
-        return self.rolling.readings_lookback
+        return self.rolling.moments_lookback
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """FLAGS_SCHEMA; the reason of a flag by state names the state."""

@@ -6,11 +6,10 @@ spikes, also while the look-back of `rolling_z` is disturbed, and is blind to al
 """
 
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, shown_unit, version_of
+from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags, shown, shown_unit, version_of
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
@@ -19,7 +18,7 @@ DEVICE_MINUTE = ("minute", *SERIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KMeansMinute:
+class KMeansMinute(ByItself):
     """Flags the smaller of two clusters of a minute's values if it is small and far away.
 
     The rule: of `min_readings` or more, at most `max_share` are in the smaller cluster, and the
@@ -57,16 +56,6 @@ class KMeansMinute:
     def version(self) -> str:
         """Revision of this code and digest of the parameters."""
         return version_of(1, asdict(self))
-
-    @property
-    def lookback(self) -> timedelta:
-        """None: each minute is looked at by itself."""
-        return timedelta(0)
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None."""
-        return timedelta(0)
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """Flag the readings of small, far clusters. `score` is separation / `min_separation`."""

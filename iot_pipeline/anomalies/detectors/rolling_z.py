@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, shown_unit, version_of
+from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags, shown, shown_unit, version_of
 from iot_pipeline.anomalies.detectors.look_back import LookBack, Moments
 from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MinuteGrids
 from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory, numbers_of_runs
@@ -20,7 +20,7 @@ from iot_pipeline.clock import MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RollingZ:
+class RollingZ(ByItself):
     """Flags readings further than `threshold` standard deviations from the mean of the look-back.
 
     Args:
@@ -71,9 +71,9 @@ class RollingZ:
         return self.minutes * MINUTE
 
     @property
-    def readings_lookback(self) -> timedelta:
-        """None: the moments of the minutes are enough."""
-        return timedelta(0)
+    def moments_lookback(self) -> timedelta:
+        """The same."""
+        return self.lookback
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """Flag readings outside mean +- threshold x standard deviation of their look-back."""

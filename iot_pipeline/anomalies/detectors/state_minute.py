@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, shown_unit, version_of
+from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags, shown, shown_unit, version_of
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, steady_minutes
@@ -19,7 +19,7 @@ from iot_pipeline.clock import MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateMinute:
+class StateMinute(ByItself):
     """Flags minutes, held by one state, whose median lies far from those of earlier minutes in that state.
 
     The median of a minute, so that neither a lone spike nor a change of state told a second late moves it; of a
@@ -54,11 +54,6 @@ class StateMinute:
     def lookback(self) -> timedelta:
         """The half hour before the minute."""
         return self.minutes * MINUTE
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None: statistics of minutes are enough."""
-        return timedelta(0)
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """One flag a series and minute, at the minute's last reading; `value` is the median of the minute."""

@@ -4,12 +4,11 @@ Zones and their source are data (`signals/vibration.py`); the mart `machine_vibr
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import flags_of, no_flags, shown, version_of
+from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags, shown, version_of
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.signals.vibration import read_zones, with_borders
@@ -26,7 +25,7 @@ _CLASS = ("machine_group", "support")
 
 
 @dataclass(frozen=True, slots=True)
-class VibrationZone:
+class VibrationZone(ByItself):
     """Flags minutes whose mean velocity is in zone C (not for long) or D (damage).
 
     Args:
@@ -44,16 +43,6 @@ class VibrationZone:
     def version(self) -> str:
         """Revision of this code and the table of zones."""
         return version_of(1, {"zones": read_zones().rows()})
-
-    @property
-    def lookback(self) -> timedelta:
-        """None."""
-        return timedelta(0)
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None."""
-        return timedelta(0)
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """One flag a minute at its last reading; from the border of C (1.0) the score rises evenly to that of D."""

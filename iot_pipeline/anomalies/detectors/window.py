@@ -36,9 +36,8 @@ class ScoringWindow:
     """The minutes to score and what a detector may look at to score them.
 
     Attributes:
-        readings: columns of READING_SCHEMA, each reading once, of any minute; at least those of
-            `first` to `last` and of every detector's `readings_lookback` before them. Where there is `asked`, only
-            those of the machines in `states`.
+        readings: columns of READING_SCHEMA, each reading once, of any minute; at least those of `first` to `last`.
+            Where there is `asked`, only those of the machines in `states`.
         minutes: columns of `device_minute`, one row per (minute, device_id, metric, unit); at
             least those of every detector's `lookback` before `first`, up to `last`. Where there are `grids`, those
             before `first` are there only of the machines in `states`.

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from iot_pipeline.anomalies.channels.minutes import WINDOW, Expectation, deviate, smoothed
-from iot_pipeline.anomalies.detectors.base import no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.base import ByItself, no_flags, shown_unit
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.engine.detector import FlagType
@@ -34,7 +34,7 @@ CELLS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedChannels:
+class LearnedChannels(ByItself):
     """Names the channel of a machine that left what the others let expect.
 
     Args:
@@ -54,11 +54,6 @@ class LearnedChannels:
     def lookback(self) -> timedelta:
         """Some minutes of `device_minute`."""
         return BEFORE
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None: means by minute are enough."""
-        return timedelta(0)
 
     def spans(self) -> pl.DataFrame:
         """Columns low, high: the first and the last device of each machine of several, in the order of bytes."""
@@ -104,11 +99,6 @@ class LearnedChannels:
             )
             .select(pl.col(name).cast(kind) for name, kind in FLAGS_SCHEMA.items())
         )
-
-
-def no_spans() -> pl.DataFrame:
-    """As `LearnedChannels.spans`, without rows."""
-    return pl.DataFrame(schema={"low": pl.String(), "high": pl.String()})
 
 
 def reason() -> pl.Expr:

@@ -5,12 +5,11 @@ that belongs to it is known, so that a minute alone says what a range says.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import shown, shown_unit
+from iot_pipeline.anomalies.detectors.base import ByItself, shown, shown_unit
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, telling
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
@@ -46,7 +45,7 @@ _MACHINE_MINUTE = ("device_id", "minute")
 
 
 @dataclass(frozen=True, slots=True)
-class MachineFindings:
+class MachineFindings(ByItself):
     """Flags starts, changes of state and unbalanced phases.
 
     Args:
@@ -63,16 +62,6 @@ class MachineFindings:
     def name(self) -> str:
         """Of all findings together; flags carry one of FINDINGS instead."""
         return "machines"
-
-    @property
-    def lookback(self) -> timedelta:
-        """None."""
-        return timedelta(0)
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None: `ScoringWindow.recent` has the readings of machines before the first minute."""
-        return timedelta(0)
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """FLAGS_SCHEMA."""

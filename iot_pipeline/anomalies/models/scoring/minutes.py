@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.detectors.base import no_flags, shown_unit
+from iot_pipeline.anomalies.detectors.base import ByItself, no_flags, shown_unit
 from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
@@ -37,7 +37,7 @@ LEAST_READY = 3
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedMinutes:
+class LearnedMinutes(ByItself):
     """Scores means by minute with a model.
 
     Args:
@@ -59,11 +59,6 @@ class LearnedMinutes:
     def lookback(self) -> timedelta:
         """An hour of `device_minute`."""
         return LOOKBACK * MINUTE
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None: means by minute are enough."""
-        return timedelta(0)
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """FLAGS_SCHEMA: for each series and minute at most one flag, of the type that is furthest over its threshold.

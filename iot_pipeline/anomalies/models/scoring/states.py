@@ -4,11 +4,10 @@ What is learned is `machines.py`, the comparison itself `signals/state_level.py`
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import flags_of, no_flags
+from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, with_told_state
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
@@ -18,7 +17,7 @@ STATE_LEVEL = "state_level"
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedStates:
+class LearnedStates(ByItself):
     """Flags readings that are unusual for the state of their machine, also where that state is new in the look-back.
 
     Args:
@@ -33,16 +32,6 @@ class LearnedStates:
     def name(self) -> str:
         """Stable name of the rule."""
         return STATE_LEVEL
-
-    @property
-    def lookback(self) -> timedelta:
-        """None: only told states are looked back for."""
-        return timedelta(0)
-
-    @property
-    def readings_lookback(self) -> timedelta:
-        """None."""
-        return timedelta(0)
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """FLAGS_SCHEMA."""
