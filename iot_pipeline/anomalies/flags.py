@@ -32,7 +32,7 @@ from iot_pipeline.trees import MinuteTree
 log = structlog.get_logger(__name__)
 
 SLICES_AT_ONCE = 2
-"""Slices of a large fleet that are scored at the same time: each takes some 600 MB."""
+"""Slices of a large fleet that are scored at the same time: each takes some 700 MB."""
 
 CHUNK_MINUTES = 15
 """Minutes scored together: bounds memory (400 MB at 18,000 readings a minute); each chunk reads its look-back anew."""

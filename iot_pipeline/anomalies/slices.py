@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from iot_pipeline.trees import MinuteTree
+from iot_pipeline.anomalies.detectors.minute_grids import by_minute
+from iot_pipeline.trees import UTC_MICROSECONDS, MinuteTree, Schema
 
 SMALL_BYTES = 32_000_000
 """Of files of statistics that are read at once: about a million rows. Nothing is counted then."""
@@ -22,6 +23,8 @@ minute has 125,000 rows; larger ones take more memory than they save time."""
 
 READINGS_AT_ONCE = 4_000_000
 """Most are read of few devices only; in a slice of which all are strange, all are."""
+
+COUNTED: Schema = {"minute": UTC_MICROSECONDS, "rows": pl.Int64(), "series": pl.Int64(), "readings": pl.Int64()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,10 @@ def slices_of(
     if tree.size(begin, last) <= SMALL_BYTES:
         return [Slice()]
     counts = [
-        piece.group_by("minute").agg(
-            pl.len().alias("rows"),
-            (~pl.col("metric").is_in(cumulative)).sum().cast(pl.Int64).alias("series"),
-            pl.col("count").sum().alias("readings"),
-        )
-        for piece in tree.pieces(begin, last, ["minute", "metric", "count"])
+        (minute, told.height, int((~told["metric"].is_in(cumulative)).sum()), int(told["count"].sum()))
+        for minute, told in by_minute(tree.pieces(begin, last, ["minute", "metric", "count"]))
     ]
-    counted = pl.concat(counts)
+    counted = pl.DataFrame(counts, schema=COUNTED, orient="row").group_by("minute").agg(pl.all().sum()).sort("minute")
     rows, readings = int(counted["rows"].sum()), int(counted.filter(pl.col("minute") >= first)["readings"].sum())
     parts = max(-(-rows // ROWS_AT_ONCE), -(-readings // READINGS_AT_ONCE), 1)
     fullest = counted.sort("rows", "minute")["minute"][-1]

@@ -115,7 +115,7 @@ def filled(
     lengths = {name: round((last - begin) / MINUTE) + 1 for name, begin in begins.items()}
     columns = {name: np.full((length, 0), np.nan) for name, length in lengths.items()}
     numbering = Numbering()
-    for minute, rows in _by_minute(pieces):
+    for minute, rows in by_minute(pieces):
         row = round((minute - last) / MINUTE) - 1
         if not -lengths["mean"] <= row < 0:
             continue
@@ -141,7 +141,8 @@ def _wider(name: str, grid: Floats, series: int, memory: Memory) -> Floats:
     return wider
 
 
-def _by_minute(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[datetime, pl.DataFrame]]:
+def by_minute(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[datetime, pl.DataFrame]]:
+    """Rows by their `minute`, in the order of the pieces; a minute may come several times."""
     for piece in pieces:
         mixed = piece["minute"].rle().len() > MOST_RUNS
         rows = piece.sort("minute", maintain_order=True) if mixed else piece
