@@ -14,7 +14,7 @@ def trailing_mean(values: Array, length: int) -> Array:
     known = np.isfinite(values)
     filled = np.where(known, values, 0.0)
     total, count = np.zeros_like(filled), np.zeros(filled.shape, np.int16)
-    for lag in range(length):
+    for lag in range(min(length, filled.shape[-1])):
         total[..., lag:] += filled[..., : filled.shape[-1] - lag]
         count[..., lag:] += known[..., : filled.shape[-1] - lag]
     return np.where(2 * count >= length, total / np.maximum(count, 1), np.nan)
