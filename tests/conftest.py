@@ -1,6 +1,7 @@
 """Fixtures that several stages need: a data folder, settings and real brokers. Helpers are in `servers.py`."""
 
 import getpass
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,10 +42,12 @@ def settings(data_paths: DataPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.fixture(scope="session")
 def parsed_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that dbt's manifest is kept in, parsed once: it takes seconds."""
+    """The folder that dbt's manifest is kept in, parsed once for all workers: it takes seconds. To be copied."""
     from iot_pipeline.stats.dbt_build import prepare_manifest  # noqa: PLC0415  # most tests need no dbt
 
-    return prepare_manifest(DataPaths(tmp_path_factory.mktemp("dbt"))).parent
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return prepare_manifest(DataPaths(common / "dbt")).parent
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from iot_pipeline.paths import PROJECT_ROOT
 
 READY_SECONDS = 20.0
 STEP_SECONDS = 0.02
+MOST_SECONDS = 0.2
 
 
 def free_loopback_port() -> int:
@@ -34,11 +35,17 @@ def listens(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = READY_SECONDS) -> None:
-    """Wait for a condition of another process; fail the test with `what` when it does not come true."""
+    """Wait for a condition of another process; fail the test with `what` when it does not come true.
+
+    What takes long to find out is asked for less often: the asking should not starve those who are waited for.
+    """
     deadline = time.monotonic() + seconds
+    asked = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
-        time.sleep(STEP_SECONDS)
+        now = time.monotonic()
+        assert now < deadline, f"waited {seconds} s in vain for: {what}"
+        time.sleep(min(max(STEP_SECONDS, now - asked), MOST_SECONDS))
+        asked = time.monotonic()
 
 
 @dataclass

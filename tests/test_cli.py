@@ -1,9 +1,9 @@
 """The command line: help that shows how, errors that are one message, exit codes that mean something."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,10 +45,12 @@ def test_help_has_an_example(command: str) -> None:
 
 def test_help_is_quick_and_lists_every_command() -> None:
     def seconds() -> float:
-        began = time.perf_counter()
+        # Of the processor: what else the machine does is no matter of ours.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = iot("--help")
         assert all(command.split()[0] in done.stdout for command in COMMANDS)
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.5
 

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import duckdb
 import structlog
 from filelock import FileLock
 
@@ -237,7 +238,8 @@ def _invoke(
 
     places = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     places += ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
-    with _one_at_a_time:
+    # dbt opens and closes its connection for each node. Held open here, the file is read and checkpointed once.
+    with _one_at_a_time, contextlib.closing(duckdb.connect(database)):
         before = os.environ.get(DATABASE_VARIABLE)
         os.environ[DATABASE_VARIABLE] = str(database)
         try:

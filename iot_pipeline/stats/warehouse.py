@@ -79,9 +79,12 @@ def _replace_catalog(paths: DataPaths, queries: Mapping[str, str], comments: lis
         with contextlib.closing(
             duckdb.connect(building, config={"storage_compatibility_version": STORAGE_VERSION})
         ) as connection:
+            # Hundreds of statements, each of which would wait for the disk by itself.
+            connection.begin()
             _create_views(connection, queries)
             for comment in comments:
                 connection.execute(comment)
+            connection.commit()
             connection.execute("checkpoint")
         # A log that another program left beside the old file would not fit the new one: DuckDB refuses such a pair.
         paths.warehouse.with_name(f"{paths.warehouse.name}.wal").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ One product and one story: the whole of it dies during a run, comes back, and th
 begun again dies alone.
 """
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -130,8 +131,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(tmp_path_factory: pytest.TempPathFactory, parsed_dbt: Path) -> Iterator[Story]:
     product = Product(tmp_path_factory.mktemp("killed"))
+    shutil.copytree(parsed_dbt, product.paths.tmp / "dbt")
     first = floor_minute(utc_now()) - (MINUTES + 3) * MINUTE
     last = first + (MINUTES - 1) * MINUTE
     land(product.paths, first)

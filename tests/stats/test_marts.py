@@ -23,8 +23,8 @@ UNIT = re.compile(
 
 
 @pytest.fixture(scope="module")
-def manifest(parsed_project: Path) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = json.loads((parsed_project / "manifest.json").read_bytes())
+def manifest(parsed_dbt: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads((parsed_dbt / "manifest.json").read_bytes())
     return content
 
 

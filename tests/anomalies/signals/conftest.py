@@ -1,3 +1,3 @@
-from tests.stats.conftest import parsed_project, settings
+from tests.stats.conftest import settings
 
-__all__ = ["parsed_project", "settings"]
+__all__ = ["settings"]

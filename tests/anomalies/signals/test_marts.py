@@ -35,11 +35,11 @@ def readings() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def marts(tmp_path_factory: pytest.TempPathFactory, parsed_project: Path) -> dict[str, pl.DataFrame]:
+def marts(tmp_path_factory: pytest.TempPathFactory, parsed_dbt: Path) -> dict[str, pl.DataFrame]:
     settings = load_settings(data=tmp_path_factory.mktemp("line") / "data")
     kept = settings.paths.tmp / "dbt"
     kept.mkdir(parents=True)
-    for path in parsed_project.glob("manifest.*"):
+    for path in parsed_dbt.glob("manifest.*"):
         shutil.copy2(path, kept / path.name)
     file_readings(settings, line_rows(50))
     build_days(settings, THE_DAY, THE_DAY, "test")
