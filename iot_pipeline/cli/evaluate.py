@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415 -- late imports keep `iot --help` quick
 
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from iot_pipeline.anomalies.evaluation.history import History
+
+LEAST_BUDGET, MOST_BUDGET = 1e-6, 1e6
+"""False alerts a device-day: one in three thousand years, and more than there are readings."""
 
 
 @app.command()
@@ -76,13 +80,18 @@ def evaluate(
         raise ConfigurationError("name a FILE, or a folder with --sets; see `iot evaluate --help`")
     if out is not None and out.suffix.lower() not in {".parquet", ".pq"}:
         raise ConfigurationError(f"--out {out}: scores are written as Parquet; expected a name such as scores.parquet")
-    if not budget > 0:
-        raise ConfigurationError(f"--budget {budget}: expected a number above 0, false alerts per device-day")
+    if not LEAST_BUDGET <= budget <= MOST_BUDGET:
+        raise ConfigurationError(
+            f"--budget {budget}: expected false alerts per device-day, from {LEAST_BUDGET:g} to {MOST_BUDGET:g}"
+        )
+    if out is not None:
+        _refuse_out(out, file)
     if file is not None:
         history, scored, seconds = _score(file, fit_until, budget, channels, ts_unit)
+        # Before they are written: what was measured is not lost with a full disk.
+        print_measures(history, scored, budget, seconds, sys.stdout, as_json=as_json)
         if out is not None:
             _write(scored, out)
-        print_measures(history, scored, budget, seconds, sys.stdout, as_json=as_json)
         return
     if sets is not None:
         table = _measure(sets, only=only, detector=detector, series=series, seed=seed, budget=budget)
@@ -92,6 +101,17 @@ def evaluate(
             typer.echo(json.dumps(table.to_dicts(), indent=1))
         else:
             print_table(table, sys.stdout)
+
+
+def _refuse_out(out: Path, file: Path | None) -> None:
+    """Before the work: scores that cannot be written, or would replace what they are made from."""
+    if out.is_dir():
+        raise ConfigurationError(f"--out {out}: this is a folder; expected a name such as {out / 'scores.parquet'}")
+    if file is not None and out.exists() and file.exists() and out.samefile(file):
+        raise ConfigurationError(f"--out {out}: this is the file with the readings, left as it is; name another one")
+    folder = next(folder for folder in out.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"--out {out}: {folder} cannot be written in; nothing was scored, name another file")
 
 
 def _score(

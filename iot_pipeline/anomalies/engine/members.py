@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iot_pipeline.anomalies.engine.coarse import Coarse
 from iot_pipeline.anomalies.engine.creep import Creep
 from iot_pipeline.anomalies.engine.detector import LARGEST, GridDetector, Scores
 from iot_pipeline.anomalies.engine.gap import Gap
 from iot_pipeline.anomalies.engine.grid import Floats
 from iot_pipeline.anomalies.engine.rate import RateOfChange
 from iot_pipeline.anomalies.engine.ridge_lags import RidgeLags
+from iot_pipeline.anomalies.engine.scale import LONGEST_DAY
 from iot_pipeline.anomalies.engine.stuck import Stuck
 from iot_pipeline.anomalies.engine.usual_range import UsualRange
 from iot_pipeline.anomalies.engine.window_features import WindowFeatures
@@ -63,7 +65,7 @@ def members() -> tuple[Member, ...]:
         Member(detector=RidgeLags(horizon=1), share=0.35, least=4.0, ranks=True),
         Member(detector=RidgeLags(horizon=16), share=0.04, least=4.0, ranks=True),
         Member(detector=RateOfChange(), share=0.05, least=2.0),
-        Member(detector=Creep(), share=0.6, least=3.0, days=7.0),
+        Member(detector=Coarse(detector=Creep(), most=LONGEST_DAY), share=0.6, least=3.0, days=7.0),
         Member(detector=Stuck(), share=0.04, least=4.0, counts=True),
         Member(detector=Gap(), share=0.05, least=4.0),
         Member(detector=UsualRange(), share=0.0, least=4.0, ranks=True),

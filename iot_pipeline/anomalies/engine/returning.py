@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from iot_pipeline.anomalies.engine.detector import Scores
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.engine.rolling import forward_filled, lagged, origin_of, rolling_max
-from iot_pipeline.anomalies.engine.scale import day_columns
+from iot_pipeline.anomalies.engine.scale import whole_day_columns
 
 DAYS = 3
 """Days whose readings at the same hour say what is usual: the middle one of three outlasts a day and a half of a
@@ -24,7 +24,7 @@ FILL = 4
 
 def lookback_of(grid: Grid) -> int:
     """Columns before a cell that its usual value depends on."""
-    return DAYS * day_columns(grid) + FILL
+    return DAYS * whole_day_columns(grid) + FILL
 
 
 def comes_back(grid: Grid, quiet: int) -> NDArray[np.bool_]:
@@ -32,7 +32,7 @@ def comes_back(grid: Grid, quiet: int) -> NDArray[np.bool_]:
 
     Usual is the median of the readings at the same hour of the three days before. False where one of them is missing.
     """
-    day = day_columns(grid)
+    day = whole_day_columns(grid)
     filled = forward_filled(grid.values, FILL)
     one, two, three = (lagged(filled, number * day) for number in range(1, DAYS + 1))
     usual = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))

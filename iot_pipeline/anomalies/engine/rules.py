@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from iot_pipeline.anomalies.engine.detector import FlagType, Model, Scored, stretch
 from iot_pipeline.anomalies.engine.grid import Floats, Grid
 from iot_pipeline.anomalies.engine.rolling import quantile, thinned
+from iot_pipeline.anomalies.engine.scale import whole_day_columns
 
 SENTINELS = (-9999.0, -9999.9, -999.0, -999.9, -99999.0, 9999.0, 99999.0, -32768.0, 32767.0, 65535.0, -1e6, 1e6)
 """What loggers, fieldbuses and spreadsheets write for "no measurement"."""
 
 MARGIN = 2.0
 """Reach of the usual values that a reading may be outside of it: a new season, or a record, is not impossible."""
+
+ENOUGH = 48
+"""Readings, over a day at least, that tell the reach. Of fewer it is short by chance, of an hour by the hour: the
+margin is as many times wider."""
 
 IMPOSSIBLE = 20.0
 """Reaches from which on a reading is kept from the models as a sentinel is."""
@@ -61,12 +66,16 @@ class RangeRule:
         # A series of nothing but such values means them.
         some = np.where(np.isfinite(some).any(axis=1, keepdims=True), some, thinned(grid.values))
         low, high = quantile(some, 0.001), quantile(some, 0.999)
+        known = np.isfinite(grid.values)
+        lived = grid.width - np.where(known.any(axis=1), known.argmax(axis=1) if grid.width else 0, grid.width)
+        short = np.maximum(ENOUGH / np.maximum(known.sum(axis=1), 1), whole_day_columns(grid) / np.maximum(lived, 1))
         limits = [(self.limits or {}).get(name, (-np.inf, np.inf)) for name in classes]
         return Model(
             {
                 "range": grid.series.with_columns(
                     pl.Series("low", low[:, 0], pl.Float64),
                     pl.Series("high", high[:, 0], pl.Float64),
+                    pl.Series("margin", MARGIN * np.maximum(short, 1.0), pl.Float64),
                     pl.Series("least", [least for least, _ in limits], pl.Float64),
                     pl.Series("most", [most for _, most in limits], pl.Float64),
                 )
@@ -78,8 +87,9 @@ class RangeRule:
         """At least 1 where a value breaks the rule; below, how much of the margin it uses."""
         part, _ = stretch(grid, columns, 0)
         low, high, reach, broken = self._judge(part.values, model)
+        margin = _margin(model)
         outside = np.fmax(np.fmax(part.values - high, low - part.values), 0)
-        far = np.where(reach > 0, outside / (MARGIN * np.where(reach > 0, reach, 1)), 0)
+        far = np.where(reach > 0, outside / (margin * np.where(reach > 0, reach, 1)), 0)
         score = np.where(broken, np.fmax(far, 1), np.minimum(far, 0.999))
         middle = np.broadcast_to((low + high) / 2, score.shape)
         return Scored.around(np.where(np.isfinite(part.values), score, 0), middle, (high - low) / 2)
@@ -95,12 +105,21 @@ class RangeRule:
     def _judge(self, values: Floats, model: Model) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
         table = model.tables["range"]
         low, high, least, most = (table[name].to_numpy()[:, None] for name in ("low", "high", "least", "most"))
+        margin = _margin(model)
         reach = high - low
         outside = (values < low - reach) | (values > high + reach)
         # Few are outside, and each is compared with every sentinel.
         broken = outside
         broken[outside] = np.isin(values[outside], self.sentinels)
-        beyond = (values < low - MARGIN * reach) | (values > high + MARGIN * reach)
+        beyond = (values < low - margin * reach) | (values > high + margin * reach)
         # Where nothing ever changed the reach is not known, and any other value would be beyond it.
         broken |= beyond & (reach > 0)
         return low, high, reach, broken | (values < least) | (values > most)
+
+
+def _margin(model: Model) -> Floats:
+    """Reaches, of each series: (series, 1). A table without it is of series that have been known for long."""
+    table = model.tables["range"]
+    if "margin" not in table.columns:
+        return np.full((table.height, 1), MARGIN)
+    return table["margin"].to_numpy()[:, None]

@@ -46,7 +46,9 @@ class Scale:
         resolution = np.nan_to_num(quantile(thinned(np.where(steps > 0, steps, np.nan)), 0.02))
         # Of a signal that mostly rests the median deviation is 0; its tail is a spread too.
         spread = np.maximum(np.nan_to_num(MAD_TO_SIGMA * median(away)), np.nan_to_num(quantile(away, 0.95)) / TAIL_95)
-        return cls(level, np.maximum(spread, np.maximum(resolution / 2, SMALLEST * (1 + np.abs(level)))), resolution)
+        spread = np.maximum(spread, np.maximum(resolution / 2, SMALLEST * np.abs(level)))
+        # Only where nothing ever changed from zero is any number as good: picoamperes are a signal.
+        return cls(level, np.where(spread > 0, spread, SMALLEST), resolution)
 
     @classmethod
     def from_table(cls, table: pl.DataFrame) -> "Scale":
@@ -69,4 +71,9 @@ day of seconds wants a summary per minute."""
 
 def day_columns(grid: Grid) -> int:
     """Columns of a day, 8 to `LONGEST_DAY`."""
-    return int(min(max(86_400 / grid.step.total_seconds(), 8), LONGEST_DAY))
+    return min(whole_day_columns(grid), LONGEST_DAY)
+
+
+def whole_day_columns(grid: Grid) -> int:
+    """Columns of a day, 8 and more, however fast the signal is: for what is promised or compared by the day."""
+    return int(max(86_400 / grid.step.total_seconds(), 8))

@@ -27,7 +27,7 @@ from iot_pipeline.anomalies.engine.levels import (
 )
 from iot_pipeline.anomalies.engine.members import Member, members
 from iot_pipeline.anomalies.engine.rules import RangeRule
-from iot_pipeline.anomalies.engine.scale import Scale, day_columns
+from iot_pipeline.anomalies.engine.scale import Scale, day_columns, whole_day_columns
 from iot_pipeline.anomalies.engine.weekly_band import WeeklyBand
 
 MOST_HISTORY = 180
@@ -59,7 +59,7 @@ class Union:
         rule: runs before all others; what it calls impossible they do not see.
         members: the detectors.
         band: what people are told was usual.
-        quiet: columns of the quiet time. [default: a day, at most 512]
+        quiet: columns of the quiet time. [default: a day]
     """
 
     rule: RangeRule = field(default_factory=RangeRule)
@@ -72,7 +72,7 @@ class Union:
         return deepest(self.members, grid) + before_columns(self._quiet(grid))
 
     def _quiet(self, grid: Grid) -> int:
-        return self.quiet or day_columns(grid)
+        return self.quiet or whole_day_columns(grid)
 
     def fit(self, grid: Grid, *, budget: float = 0.1, classes: Sequence[str] | None = None) -> UnionModel:
         """Learn from the last 180 days of `grid`, which may hold faults.
@@ -95,7 +95,8 @@ class Union:
         scale = Scale.of(clean.values)
         standard = in_spreads(clean, scale)
         models = {self.rule.name: rule, self.band.name: self.band.fit(standard, chosen)}
-        block = block_columns(grid.width, day)
+        # Of fast signals too: the highest scores of parts of a day differ by what is done then, which is no tail.
+        block = block_columns(grid.width, whole_day_columns(grid))
         _, codes = class_codes(chosen)
         lived = _days(clean)
         thresholds: dict[str, Floats] = {}

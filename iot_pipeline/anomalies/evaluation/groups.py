@@ -5,7 +5,7 @@ How cells are scored is in `walk.py`; how wide they are is told by `lattice.py`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,9 @@ from iot_pipeline.clock import DAY
 
 LARGEST = 1e18
 """Values beyond count as this. No instrument shows them, and their squares must be numbers."""
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+HOUR = timedelta(hours=1)
 
 CELLS = 2_000_000
 """Cells that are walked together, at most: bounds memory. A single series may have more."""
@@ -33,6 +36,7 @@ class Group:
         values: (subjects x channels, columns), NaN where nothing was read.
         first: number of column 0; columns are `step` apart, beginning in 1970.
         step: interval.
+        start: instant of column 0, to the hour: readings of every morning at six are not those of midnight.
         fit: column of the first instant to score.
     """
 
@@ -41,6 +45,7 @@ class Group:
     values: NDArray[np.float64]
     first: int
     step: timedelta
+    start: datetime
     fit: int
 
 
@@ -69,11 +74,12 @@ def groups_of(rows: pl.DataFrame, clocks: pl.DataFrame, *, channels: int) -> Ite
     """
     spans = clocks.with_columns(
         cell_of(pl.col("fit_us")).alias("fit"),
+        (pl.col("phase") // (HOUR // timedelta(microseconds=1))).alias("hours"),
         (pl.col("first") // (DAY // timedelta(microseconds=1))).alias("day"),
         # Series of ten days and of ten years in one array would be mostly holes.
         ((pl.col("last") - pl.col("first")) / pl.col("step") + 1).log(2).ceil().alias("octave"),
     )
-    alike = ["step", "fit", "day", "octave"]
+    alike = ["step", "hours", "fit", "day", "octave"]
     together = (CELLS / channels / pl.lit(2).pow(pl.col("octave"))).floor().clip(lower_bound=1).cast(pl.Int64)
     part = pl.int_range(pl.len()).over(alike) // together
     spans = spans.with_columns(part.alias("part")).with_columns(pl.struct(*alike, "part").rank("dense").alias("group"))
@@ -85,13 +91,13 @@ def groups_of(rows: pl.DataFrame, clocks: pl.DataFrame, *, channels: int) -> Ite
     )
     members = placed.partition_by("group", as_dict=True, include_key=False, maintain_order=True)
     del placed
-    told = {group: (step, fit) for group, step, fit in spans.select("group", "step", "fit").iter_rows()}
+    told = {group: clock for group, *clock in spans.select("group", "step", "hours", "fit").iter_rows()}
     for key in sorted(members):
-        step, fit = told[key[0]]
-        yield _group(members.pop(key), step, fit, channels)
+        step, hours, fit = told[key[0]]
+        yield _group(members.pop(key), timedelta(microseconds=step), hours * HOUR, fit, channels)
 
 
-def _group(members: pl.DataFrame, step: int, fit: int, channels: int) -> Group:
+def _group(members: pl.DataFrame, step: timedelta, offset: timedelta, fit: int, channels: int) -> Group:
     subjects = members.select("subject", "series").unique("subject").sort(pl.col("series").cast(pl.String))
     subjects = subjects.with_row_index("place")
     members = members.drop("series").join(subjects.select("subject", "place"), on="subject").sort("place", "us", "row")
@@ -111,5 +117,7 @@ def _group(members: pl.DataFrame, step: int, fit: int, channels: int) -> Group:
     rows = members.select(
         "row", pl.Series("place", place), pl.Series("column", cell - first), pl.Series("before", before), "learning"
     )
-    start = min(max(fit - first, 0), values.shape[1])
-    return Group(subjects.select("series"), rows, values, first, timedelta(microseconds=step), start)
+    # Cells of the year 1 may begin before it, where there are no dates.
+    start = EPOCH + max(first * step + offset, datetime.min.replace(tzinfo=UTC) - EPOCH)
+    fit = min(max(fit - first, 0), values.shape[1])
+    return Group(subjects.select("series"), rows, values, first, step, start, fit)

@@ -3,11 +3,13 @@
 What is read is told in sentences; what cannot be read is refused with the columns that were found.
 """
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from iot_pipeline.anomalies.evaluation.groups import LARGEST
 from iot_pipeline.anomalies.evaluation.stamps import read_stamps
 from iot_pipeline.errors import ConfigurationError
 
@@ -16,7 +18,11 @@ MOST_ROWS = 20_000_000
 
 EXPECTED = "expected columns: series, ts, value (long form), or series, ts and one column a channel (wide form); label"
 
+OTHER_ENCODING = "cp1252"
+"""What text that is neither UTF-8 nor UTF-16 is taken for: Windows, western Europe."""
+
 _PARQUET = b"PAR1"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _TRUE, _FALSE = ["1", "1.0", "true", "t", "yes", "y"], ["0", "0.0", "false", "f", "no", "n"]
 
 
@@ -55,6 +61,9 @@ def read_history(path: Path, *, channels: list[str] | None = None, ts_unit: str 
     missing = [name for name in ("series", "ts") if name not in table.columns]
     if missing:
         raise ConfigurationError(f"{path}: no column {' and '.join(missing)}; {found}; {EXPECTED}")
+    kind = table["series"].dtype
+    if kind.is_nested() or kind in {pl.Binary, pl.Object}:
+        raise ConfigurationError(f"{path}: column series holds {kind}, neither names nor numbers; {found}")
     told = [f"{table.height} rows of {table['series'].n_unique()} series"]
     numbers, notes = _channels(path, table, channels, found)
     stamps = read_stamps(table["ts"], ts_unit)
@@ -62,6 +71,7 @@ def read_history(path: Path, *, channels: list[str] | None = None, ts_unit: str 
     frame = table.select("series", "ts").with_columns(numbers)
     form = "long form" if len(numbers) == 1 else f"wide form, {len(numbers)} channels"
     told += [f"{form}: {', '.join(one.name for one in numbers)}", f"ts: {stamps.told}", *notes]
+    told += _odd_rows(table["series"], stamps.us)
     instants = stamps.us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias("ts")
     return History(frame, tuple(one.name for one in numbers), instants, label, tuple(told))
 
@@ -72,14 +82,15 @@ def _table(path: Path) -> pl.DataFrame:
             head = handle.read(4)
         if not head:
             raise ConfigurationError(f"{path}: the file is empty; {EXPECTED}")
-        rows = pl.scan_parquet(path) if head == _PARQUET else _scan_csv(path)
-        if head == _PARQUET and rows.select(pl.len()).collect().item() > MOST_ROWS:
+        rows = pl.scan_parquet(path) if head == _PARQUET else None
+        if rows is not None and rows.select(pl.len()).collect().item() > MOST_ROWS:
             raise _too_long(path)
-        table = rows.head(MOST_ROWS + 1).collect()
+        table = rows.collect() if rows is not None else _csv(path, head)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-    except pl.exceptions.PolarsError as error:
-        raise ConfigurationError(f"{path}: neither CSV nor Parquet that can be read ({error})") from error
+    except (pl.exceptions.PolarsError, UnicodeError) as error:
+        told = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{path}: neither CSV nor Parquet that can be read ({told}); {EXPECTED}") from error
     if table.height > MOST_ROWS:
         raise _too_long(path)
     return table
@@ -91,14 +102,55 @@ def _too_long(path: Path) -> ConfigurationError:
     )
 
 
-def _scan_csv(path: Path) -> pl.LazyFrame:
+def _csv(path: Path, head: bytes) -> pl.DataFrame:
+    if head[:2] in _UTF16:
+        return _parsed(path.read_bytes().decode("utf-16").encode())
+    try:
+        return _parsed(path)
+    except pl.exceptions.ComputeError as error:
+        if "utf-8" not in str(error).lower():
+            raise
+    # To replace what is not UTF-8 would make one series of two whose names differ there.
+    return _parsed(path.read_bytes().decode(OTHER_ENCODING).encode())
+
+
+def _parsed(source: Path | bytes) -> pl.DataFrame:
     """Separated by comma, semicolon or tab, whichever the header has most of; what is no number there stays text."""
-    first = pl.scan_csv(path, has_header=False, separator="\x01", quote_char=None, n_rows=1, encoding="utf8-lossy")
-    header = str(first.collect().item() or "")
+    first = pl.scan_csv(source, has_header=False, separator="\x01", quote_char=None, n_rows=1, infer_schema_length=0)
+    header = "".join(str(cell) for cell in first.collect().row(0))
     separator = max((",", ";", "\t"), key=header.count)
-    return pl.scan_csv(
-        path, separator=separator, infer_schema_length=None, encoding="utf8-lossy", truncate_ragged_lines=False
+    names = pl.scan_csv(source, separator=separator, infer_schema_length=0).collect_schema().names()
+    rows = pl.scan_csv(
+        source,
+        separator=separator,
+        infer_schema_length=None,
+        schema_overrides={name: pl.String for name in names if name.strip() == "series"},
     )
+    table = rows.head(MOST_ROWS + 1).collect()
+    stripped = [name.strip() for name in names]
+    if len(set(stripped)) == len(names):
+        table = table.rename(dict(zip(names, stripped, strict=True)))
+    return table.with_columns(_as_written(table["series"])) if "series" in table.columns else table
+
+
+def _as_written(names: pl.Series) -> pl.Series:
+    """Numbers where that loses nothing: 007 and 7 are two series."""
+    for kind in (pl.Int64, pl.Float64):
+        numbers = names.cast(kind, strict=False)
+        if numbers.null_count() < numbers.len() and numbers.cast(pl.String).eq_missing(names).all():
+            return numbers
+    return names
+
+
+def _odd_rows(series: pl.Series, us: pl.Series) -> list[str]:
+    """What is to be said of rows that do not count."""
+    rows = pl.DataFrame({"series": series, "us": us}).drop_nulls("us")
+    told = []
+    if timeless := us.len() - rows.height:
+        told.append(f"{timeless} rows have no time that can be read: they are not scored")
+    if repeated := rows.height - rows.unique().height:
+        told.append(f"{repeated} rows have the series and time of another one: the first one counts, all get its score")
+    return told
 
 
 def _channels(
@@ -111,25 +163,25 @@ def _channels(
         absent = [name for name in asked if name not in others]
         if absent or not asked:
             raise ConfigurationError(f"{path}: no channel {', '.join(absent) or 'was named'}; {found}")
-        chosen = asked
+        chosen = list(dict.fromkeys(asked))
     else:
         chosen = ["value"] if "value" in others else others
     numbers = []
     for name in chosen:
         column = table[name]
-        number = column.cast(pl.Float64, strict=False) if _is_readable(column) else None
+        bare = column.str.strip_chars() if column.dtype == pl.String else column
+        number = bare.cast(pl.Float64, strict=False) if _is_readable(column) else None
         known = column.len() - column.null_count()
         lost = number.null_count() - column.null_count() if number is not None else known
         if number is None or (known and lost > known / 2):
             if asked is not None or name == "value":
                 raise ConfigurationError(
-                    f"{path}: column {name} holds {column.dtype} such as {column.drop_nulls().first()!r}, no numbers; "
-                    f"{found}"
+                    f"{path}: column {name} holds {column.dtype} such as {column.drop_nulls().first()!r}, no "
+                    f"numbers such as 1.5 or 2e-3; {found}"
                 )
             notes.append(f"{name}: no numbers, not looked at")
             continue
-        if lost:
-            notes.append(f"{name}: {lost} values are no numbers and count as missing")
+        notes += _odd_values(number, name, lost)
         numbers.append(number.alias(name))
     if not numbers:
         raise ConfigurationError(f"{path}: no column with numbers beside series and ts; {found}; {EXPECTED}")
@@ -137,6 +189,15 @@ def _channels(
     if ignored:
         notes.append(f"not looked at: {', '.join(ignored)} (--channels chooses)")
     return numbers, notes
+
+
+def _odd_values(number: pl.Series, name: str, lost: int) -> list[str]:
+    counts = {
+        "are no numbers and count as missing": lost,
+        "are infinite and count as missing": int(number.is_infinite().sum()),
+        f"are beyond {LARGEST:g} and count as that": int((number.is_finite() & (number.abs() > LARGEST)).sum()),
+    }
+    return [f"{name}: {count} values {told}" for told, count in counts.items() if count]
 
 
 def _is_readable(column: pl.Series) -> bool:
@@ -147,7 +208,8 @@ def _labels(path: Path, column: pl.Series) -> pl.Series:
     """Labels as Boolean; missing ones are false."""
     if column.dtype == pl.Boolean:
         return column.fill_null(value=False)
-    texts = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+    known = column.fill_nan(None) if column.dtype.is_float() else column
+    texts = known.cast(pl.String).str.strip_chars().str.to_lowercase()
     wrong = texts.filter(~texts.is_in([*_TRUE, *_FALSE, ""]).fill_null(value=True))
     if wrong.len():
         raise ConfigurationError(f"{path}: label {wrong[0]!r}; expected 0 or 1, or true or false, or nothing for false")

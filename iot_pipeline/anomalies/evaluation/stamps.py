@@ -17,6 +17,9 @@ _BY_MAGNITUDE = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (float("inf"), "ns"))
 
 _WITH_ZONE = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")
 _WITHOUT_ZONE = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds since 1970 of the years 1 to 9999; what lies outside is no time."""
+
 _FORMS = "2026-11-22T10:42:00Z, 2026-11-22 10:42:00 (UTC), 2026-11-22, or a number since 1970 in s, ms, us or ns"
 
 
@@ -96,9 +99,12 @@ def _of_numbers(numbers: pl.Series, exact: pl.Series, unit: str | None) -> Stamp
         # Floats have no room for nanoseconds of our time.
         whole = exact.cast(pl.Int64, strict=False)
         us = whole // 1000 if unit == "ns" else whole * int(UNITS[unit])
-        return Stamps(us.alias("us"), told)
-    us = (numbers * UNITS[unit]).to_frame("us").select(pl.when(pl.col("us").is_finite()).then("us").round())["us"]
-    return Stamps(us.cast(pl.Int64, strict=False), told)
+    else:
+        us = (numbers * UNITS[unit]).round().cast(pl.Int64, strict=False)
+    possible = (numbers * UNITS[unit]).is_between(EARLIEST, LATEST).fill_null(value=False)
+    if known.len() and not possible.any():
+        raise ConfigurationError(f"column ts holds numbers such as {known[0]:g}; as {unit} since 1970 none is a time")
+    return Stamps(us.set(~possible, None).alias("us"), told)
 
 
 def _us(ts: pl.Series) -> pl.Series:

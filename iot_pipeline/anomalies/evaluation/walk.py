@@ -4,7 +4,7 @@ What is learned and scored is a method's business (`methods.py`, `baselines.py`)
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from iot_pipeline.anomalies.engine import Grid
 from iot_pipeline.anomalies.evaluation.groups import Group, groups_of, rows_of
-from iot_pipeline.anomalies.evaluation.lattice import clocks, default_fit_until, given_fit_until, refits
+from iot_pipeline.anomalies.evaluation.lattice import (
+    clocks,
+    default_fit_until,
+    given_fit_until,
+    refits,
+    without_long_holes,
+)
 from iot_pipeline.anomalies.evaluation.methods import CHANNEL, LEARNING, SUBJECT, Method, method_for
 from iot_pipeline.clock import DAY
 from iot_pipeline.errors import ConfigurationError
@@ -85,6 +91,8 @@ def walk_forward(
             if fit_until is None
             else given_fit_until(subjects, fit_until)
         )
+        rows, fit = without_long_holes(rows, fit)
+        stamps = rows.drop_nulls("us").select("subject", "us")
         walked = []
         done = 0
         # The matrices are small: on two threads the same took 1.7 times the processor time.
@@ -141,16 +149,15 @@ def _segments(
 ) -> Iterator[pl.DataFrame]:
     """The rows of each stretch between two refits, scored."""
     step = group.step
-    start = datetime.fromtimestamp(0, UTC) + group.first * step
     identity = group.names.select(pl.col("series").cast(pl.String).alias(SUBJECT))
     if len(names) > 1:
         identity = identity.join(pl.DataFrame({CHANNEL: names}), how="cross", maintain_order="left_right")
-    grid = Grid(identity, start, step, group.values)
+    grid = Grid(identity, group.start, step, group.values)
     history = group.values.copy()
     bounds = refits(0, group.fit, grid.width, max(refit // step, 1))
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         rows = group.rows.filter(pl.col("column").is_between(begin, end, closed="left"), ~pl.col("learning"))
-        learned = method.learn(Grid(identity, start, step, history[:, :begin]), budget)
+        learned = method.learn(Grid(identity, group.start, step, history[:, :begin]), budget)
         scored = learned.score(grid.head(end), slice(begin, end))
         if scored.height != group.names.height * (end - begin):
             raise ValueError(f"{method.name} gave {scored.height} cells for {group.names.height} x {end - begin}")

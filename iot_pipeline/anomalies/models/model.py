@@ -15,7 +15,7 @@ from iot_pipeline.anomalies.models.machines import MachineTables, nothing_learne
 from iot_pipeline.anomalies.models.members import LEARNED, THRESHOLDS
 from iot_pipeline.trees import Schema
 
-REVISION = 2
+REVISION = 3
 """Of the code that learns and scores: one more whenever the same readings give another model or other flags."""
 
 

@@ -1,5 +1,7 @@
 """Each detector alone: strange where the fault is, calm elsewhere, the same however a range was cut."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -178,3 +180,20 @@ def test_nothing_that_was_not_read_is_a_step_of_one_reading() -> None:
     found = step.score(everything, step.fit(everything.head(FROM), ["a"]), slice(AT - 1, AT + 3)).score[0]
     assert (found < 4).all()
     assert found[1] == found[2] == 0
+
+
+@pytest.mark.parametrize("rows", [2, 4, 12, 40])
+def test_few_readings_do_not_tell_what_cannot_be(rows: int) -> None:
+    random, count = np.random.default_rng(0), 500
+    everything = grid(*random.normal(0, 1, (count, rows + 100)))
+    rule = RangeRule()
+    model = rule.fit(everything.head(rows), ["a"] * count)
+    assert (rule.score(everything, model, slice(rows, None)).score >= 1).any(axis=1).mean() < 0.1
+
+
+def test_an_hour_does_not_tell_what_cannot_be_for_the_day() -> None:
+    values = np.sin(2 * np.pi * np.arange(24 * 60) / (24 * 60))
+    everything = grid(values, step=timedelta(minutes=1))
+    rule = RangeRule()
+    model = rule.fit(everything.head(60), ["a"])
+    assert not (rule.score(everything, model, slice(60, None)).score >= 1).any()

@@ -60,12 +60,28 @@ def test_what_cannot_be_used_is_one_message_and_exit_code_2(tmp_path: Path) -> N
         ([tmp_path / "bad.csv", "--fit-until", "soon"], "--fit-until 'soon'"),
         ([tmp_path / "bad.csv", "--out", tmp_path / "x.csv"], "scores are written as Parquet"),
         ([tmp_path / "bad.csv", "--budget", "0"], "--budget 0.0"),
+        ([tmp_path / "bad.csv", "--budget", "nan"], "from 1e-06 to 1e+06"),
         (["--sets", tmp_path], "no such labelled set"),
     ):
         done = iot(*arguments)
         assert done.returncode == 2
         assert complaint in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_scores_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
+    long().write_parquet(tmp_path / "river.parquet")
+    before = (tmp_path / "river.parquet").read_bytes()
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / "file").write_text("")
+    for out, complaint in (
+        (tmp_path / "river.parquet", "this is the file with the readings, left as it is"),
+        (tmp_path / "folder.parquet", "this is a folder"),
+        (tmp_path / "file" / "scores.parquet", "cannot be written in"),
+    ):
+        done = iot(tmp_path / "river.parquet", "--out", out)
+        assert (done.returncode, complaint in done.stderr, "scoring" in done.stderr) == (2, True, False), done.stderr
+    assert (tmp_path / "river.parquet").read_bytes() == before
 
 
 def test_neither_dagster_nor_a_database_is_imported(tmp_path: Path) -> None:

@@ -109,3 +109,54 @@ def test_a_file_that_is_not_there_and_a_torn_one_are_refused(tmp_path: Path) -> 
 
 def test_a_header_alone_is_a_history_without_rows(tmp_path: Path) -> None:
     assert read_history(csv(tmp_path, "series,ts,value\n")).frame.is_empty()
+
+
+def test_names_of_digits_stay_as_they_were_written(tmp_path: Path) -> None:
+    text = "series,ts,value\n007,1700000000,1\n7,1700000000,2\n"
+    assert read_history(csv(tmp_path, text)).frame["series"].to_list() == ["007", "7"]
+    assert read_history(csv(tmp_path, text.replace("007", "8"))).frame["series"].to_list() == [8, 7]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+def test_names_in_other_encodings_stay_apart(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes("series,ts,value\nK\u00fchl,1700000000,1\nK\u00f6hl,1700000000,2\n".encode(encoding))
+    assert read_history(path).frame["series"].to_list() == ["K\u00fchl", "K\u00f6hl"]
+
+
+def test_blanks_around_names_of_columns_and_numbers_do_not_matter(tmp_path: Path) -> None:
+    history = read_history(csv(tmp_path, "series, ts, value\na, 2026-01-01T00:00:00Z, 1.5\n"))
+    assert history.frame["value"].to_list() == [1.5]
+
+
+def test_rows_and_values_that_do_not_count_are_told(tmp_path: Path) -> None:
+    rows = ("series,ts,value", "a,1700000000,1", "a,1700000000,2", "a,,3", "a,1700000001,inf", "a,1700000002,1e300", "")
+    assert set(read_history(csv(tmp_path, "\n".join(rows))).told) >= {
+        "1 rows have no time that can be read: they are not scored",
+        "1 rows have the series and time of another one: the first one counts, all get its score",
+        "value: 1 values are infinite and count as missing",
+        "value: 1 values are beyond 1e+18 and count as that",
+    }
+
+
+def test_a_channel_named_twice_is_one(tmp_path: Path) -> None:
+    assert read_history(csv(tmp_path, LONG), channels=["value", "value"]).channels == ("value",)
+
+
+def test_a_missing_label_may_be_nan(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"series": ["a", "a"], "ts": [1, 2], "value": [1.0, 2.0], "label": [1.0, float("nan")]})
+    frame.write_parquet(tmp_path / "history.parquet")
+    history = read_history(tmp_path / "history.parquet")
+    assert history.label is not None
+    assert history.label.to_list() == [True, False]
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    lists = tmp_path / "lists.parquet"
+    pl.DataFrame({"series": [["a"]], "ts": [1], "value": [1.0]}).write_parquet(lists)
+    with pytest.raises(ConfigurationError, match="neither names nor numbers"):
+        read_history(lists)
+    noise = tmp_path / "noise.csv"
+    noise.write_bytes(bytes(range(256)) * 20)
+    with pytest.raises(ConfigurationError, match=r"noise\.csv"):
+        read_history(noise)

@@ -72,6 +72,13 @@ def test_what_is_no_time_is_refused(values: list[object]) -> None:
         read_stamps(pl.Series("ts", values))
 
 
+def test_numbers_beyond_the_year_9999_are_no_times() -> None:
+    assert read_stamps(pl.Series("ts", [1_700_000_000, 10**18]), "s").us.to_list() == [1_700_000_000_000_000, None]
+    assert read_stamps(pl.Series("ts", [1.7e9, float("inf")]), "s").us.to_list() == [1_700_000_000_000_000, None]
+    with pytest.raises(ConfigurationError, match="as s since 1970 none is a time"):
+        read_stamps(pl.Series("ts", [10**18]), "s")
+
+
 def test_an_unknown_unit_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(ConfigurationError, match="s, ms, us, ns"):
         read_stamps(pl.Series("ts", [1]), "minutes")

@@ -1,7 +1,7 @@
 """Walking forward: the past only, a row out for each row in, and a defined outcome for every kind of input."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -50,6 +50,50 @@ def test_a_history_that_ends_earlier_has_the_same_scores(rows: int) -> None:
     # Sums over arrays of another width may differ in the last of seven digits.
     assert (shorter["score"] - longer["score"]).abs().max() <= 1e-6  # type: ignore[operator]
     assert shorter.drop("score").equals(longer.drop("score"))
+
+
+@pytest.mark.parametrize("row", [5, 900])
+def test_one_clock_that_begins_in_1970_costs_no_other_row_its_score(row: int) -> None:
+    frame = long()
+    reset = pl.when(pl.int_range(pl.len()) == row).then(datetime(1970, 1, 1, tzinfo=UTC)).otherwise("ts")
+    scored, expected = (
+        walk_forward(frame.with_columns(reset.alias("ts")), fit_until=FIT),
+        walk_forward(frame, fit_until=FIT),
+    )
+    away = (scored["score"] - expected["score"]).abs().to_numpy()
+    assert np.median(away) < 0.02
+    assert (scored["reason"] == LEARNING).sum() in {(expected["reason"] == LEARNING).sum() + extra for extra in (0, 1)}
+
+
+def test_a_time_far_in_the_future_changes_no_earlier_score() -> None:
+    frame = long()
+    far = frame.tail(1).with_columns(pl.lit(datetime(2262, 1, 1, tzinfo=UTC)).alias("ts").cast(frame.schema["ts"]))
+    scored = walk_forward(pl.concat([frame, far]), fit_until=FIT)
+    assert scored.head(frame.height).equals(walk_forward(frame, fit_until=FIT))
+
+
+def test_a_begin_within_a_long_hole_scores_what_follows_it() -> None:
+    frame = long()
+    later = pl.when(pl.int_range(pl.len()) >= 600).then(pl.col("ts") + timedelta(days=700)).otherwise("ts")
+    scored = walk_forward(frame.with_columns(later.alias("ts")), fit_until=START + timedelta(days=300))
+    assert (scored["reason"] == LEARNING).fill_null(value=False).to_list() == [row < 600 for row in range(frame.height)]
+
+
+def test_readings_of_every_morning_at_six_are_told_as_of_six() -> None:
+    frame = long(days=120, step=timedelta(days=1)).with_columns(pl.col("ts") + timedelta(hours=6))
+    frame = frame.with_columns(pl.when(pl.int_range(pl.len()) == 100).then(20.9).otherwise("value").alias("value"))
+    reasons = walk_forward(frame, fit_until=START + timedelta(days=60)).row(100, named=True)["reason"]
+    assert "usual for Tue 06:00" in reasons
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1e-12, 0), (1e-3, 0), (1e9, 0), (1, 1e5)])
+def test_the_unit_does_not_matter(factor: float, offset: float) -> None:
+    frame = long().with_columns(pl.when(pl.int_range(pl.len()) == 900).then(40.0).otherwise("value").alias("value"))
+    scored = walk_forward(frame, fit_until=FIT)
+    other = walk_forward(frame.with_columns(pl.col("value") * factor + offset), fit_until=FIT)
+    assert other["flag"].equals(scored["flag"])
+    assert scored["flag"].any()
+    assert (other["score"] - scored["score"]).abs().max() < 1e-3  # type: ignore[operator]
 
 
 def test_a_series_has_the_same_scores_alone_and_among_others() -> None:
@@ -149,6 +193,12 @@ UNUSUAL = {
         .alias("value")
     ),
     "years apart": pl.concat([long(), long().with_columns(pl.col("ts") + timedelta(days=20_000))]),
+    "first and last year": long().with_columns(
+        pl.when(pl.int_range(pl.len()) < 10)
+        .then(datetime(1, 1, 1, tzinfo=UTC))
+        .otherwise(datetime(9999, 12, 31, tzinfo=UTC))
+        .alias("ts")
+    ),
     "no name": long().with_columns(pl.lit(None, pl.String).alias("series")),
     "texts": long().with_columns(pl.col("value").cast(pl.String)),
     "change of clocks": long().with_columns(
