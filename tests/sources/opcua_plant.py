@@ -209,5 +209,11 @@ def connect(source: OpcuaSource, *, acknowledge: bool = False) -> list[dict[str,
     return take(source, lambda _: source.state.connected, "the source to connect", acknowledge=acknowledge)
 
 
+def hear(source: OpcuaSource, nodes: int = 2) -> None:
+    """Poll until so many nodes told their first values: what comes after a loss has a begin only then."""
+    connect(source)
+    take(source, lambda _: source.state.counts["changes"] >= nodes, "the first values")
+
+
 def values_of(changes: list[dict[str, Any]], metric: str) -> list[Any]:
     return [change.get("value") for change in changes if change["metric"] == metric]

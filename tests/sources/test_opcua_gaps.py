@@ -17,7 +17,7 @@ from iot_pipeline.settings import Settings
 from iot_pipeline.sources.collector import run_collector
 from iot_pipeline.sources.opcua import OpcuaSource, history, session
 from tests.servers import wait_until
-from tests.sources.opcua_plant import Plant, configured, connect, plant, source_for, take, values_of
+from tests.sources.opcua_plant import Plant, configured, connect, hear, plant, source_for, take, values_of
 from tests.sources.publishing import landed_payloads
 
 
@@ -77,7 +77,7 @@ def test_what_happened_while_the_connection_was_away_comes_from_history(
 ) -> None:
     settings = configured(settings, historian.url, tmp_path, browse=[{}])
     with source_for(settings) as source:
-        connect(source)
+        hear(source)
         cut(historian)
         for number in range(1, 51):
             historian.write("a", float(number))
@@ -155,7 +155,7 @@ def test_what_a_full_queue_dropped_comes_from_history(historian: Plant, settings
 
     settings = configured(settings, historian.url, tmp_path, browse=[{}], publishing_interval_ms=200)
     with source_for(settings) as source:
-        connect(source)
+        hear(source)
         historian.run(overflow())
         taken = take(source, lambda changes: 1.0 in values_of(changes, "a"), "the dropped value")
         assert source.state.counts["overflows"] == 1
@@ -174,8 +174,7 @@ def test_a_notification_that_never_came_is_noticed_and_its_changes_come_from_his
 
     settings = configured(settings, historian.url, tmp_path, browse=[{}], publishing_interval_ms=200)
     with source_for(settings) as source:
-        connect(source)
-        take(source, lambda _: source.state.counts["changes"] >= 2, "the first values")
+        hear(source)
         with structlog.testing.capture_logs() as logs:
             historian.run(lose_one())
             take(source, lambda changes: 1.0 in values_of(changes, "a"), "the value of the lost notification")

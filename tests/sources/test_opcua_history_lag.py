@@ -18,7 +18,17 @@ from iot_pipeline.sources.opcua import OpcuaSource
 from iot_pipeline.stats.relations import prepare_relations
 from iot_pipeline.stats.warehouse import connect as connect_warehouse
 from tests.servers import free_loopback_port, wait_until
-from tests.sources.opcua_plant import LaggingHistorian, Plant, configured, connect, plant, source_for, take, values_of
+from tests.sources.opcua_plant import (
+    LaggingHistorian,
+    Plant,
+    configured,
+    connect,
+    hear,
+    plant,
+    source_for,
+    take,
+    values_of,
+)
 from tests.sources.publishing import landed_payloads
 from tests.sources.test_opcua_gaps import cut, drop_queued
 
@@ -64,7 +74,7 @@ def test_what_a_late_history_lacked_at_first_is_asked_for_again(
 ) -> None:
     settings = configured(settings, server.url, tmp_path, browse=[{}])
     with source_for(settings) as source:
-        connect(source)
+        hear(source)
         cut(server)
         miss(server, historian, first=1, last=50)
         taken = take(source, lambda changes: 50.0 in values_of(changes, "a"), "the first value of the new session")
@@ -93,7 +103,7 @@ def test_a_history_that_has_no_data_yet_is_asked_again(
     monkeypatch.setattr(manager, "read_history", nothing_at_first)
     settings = configured(settings, server.url, tmp_path, browse=[{}])
     with source_for(settings) as source:
-        connect(source)
+        hear(source)
         cut(server)
         server.write("a", 1.0)
         server.write("a", 2.0)
@@ -105,7 +115,7 @@ def test_nobody_asks_again_where_history_has_reached_what_is_heard(
 ) -> None:
     settings = configured(settings, server.url, tmp_path, browse=[{}])
     with source_for(settings) as source, structlog.testing.capture_logs() as logs:
-        connect(source)
+        hear(source)
         cut(server)
         take(source, lambda _: "opcua_gap_filled" in [entry["event"] for entry in logs], "the end of the gaps")
         [told] = [entry for entry in logs if entry["event"].startswith("opcua_gap")]
@@ -167,7 +177,7 @@ def test_what_a_full_queue_dropped_is_asked_for_until_a_late_history_has_it(
 
     settings = configured(settings, server.url, tmp_path, browse=[{}], publishing_interval_ms=200)
     with source_for(settings) as source:
-        connect(source)
+        hear(source)
         historian.lags = True
         server.run(overflow())
         taken = take(source, lambda _: len(historian.asked) >= 2, "the history to be asked again")
