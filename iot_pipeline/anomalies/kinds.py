@@ -20,6 +20,7 @@ _KINDS: Mapping[str, FlagType] = {
     "state_minute": FlagType.STEP,
     "state_level": FlagType.SPIKE,
     "start": FlagType.SHAPE,
+    "stroke": FlagType.SHAPE,
     "transition": FlagType.SHAPE,
     "unbalance": FlagType.MULTICHANNEL,
     "vibration_zone": FlagType.RANGE,

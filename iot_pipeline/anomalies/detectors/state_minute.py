@@ -23,8 +23,7 @@ class StateMinute(ByItself):
     """Flags minutes, held by one state, whose median lies far from those of earlier minutes in that state.
 
     The median of a minute, so that neither a lone spike nor a change of state told a second late moves it; of a
-    current, times 60 s, it is the charge of an even minute (`signals/integral.py` has the exact one, and
-    `signals/findings.py` compares it with a hundred windows, which a minute made again alone cannot read).
+    current, times 60 s, it is the charge of an even minute (`signals/integral.py` has the exact one).
 
     Args:
         minutes: length of the look-back.

@@ -1,7 +1,7 @@
-"""What is learned of machines that tell their state: levels by state, starts, and which state follows which.
+"""What is learned of machines that tell their state (levels by state, starts, which state follows which) and of valves.
 
-Which machines these are, and their starts, the day marts say; levels and changes need single readings. How a minute is
-scored with it is in `scoring/findings.py`.
+Which machines these are, their starts, and the strokes of valves, the day marts say; levels and changes need single
+readings. How a minute is scored with it is in `scoring/findings.py`.
 """
 
 from collections.abc import Iterator
@@ -58,8 +58,21 @@ CHANGES_LEARNED_SCHEMA: Schema = {
 }
 """One row a class of machines and change of state."""
 
+STROKES_LEARNED_SCHEMA: Schema = {
+    "device_id": pl.String(),
+    "metric": pl.String(),
+    "unit": pl.String(),
+    "support": pl.Int64(),
+    "usual": pl.Float64(),
+    "spread": pl.Float64(),
+}
+"""One row a valve, direction and unit: strokes, and median and spread of their travel times in that unit."""
+
 DAYS = 3
 """Newest days that are learned from: single readings of a machine are three hundred times its minutes."""
+
+GAUSSIAN_P95 = 1.6449
+"""Standard deviations of Gaussian noise from its median to its 95th percentile."""
 
 READINGS_AT_ONCE = 8_000_000
 """Readings in memory at a time; a single machine may have more."""
@@ -73,28 +86,31 @@ class MachineTables:
         states: STATES_LEARNED_SCHEMA, sorted.
         starts: STARTS_LEARNED_SCHEMA, sorted.
         changes: CHANGES_LEARNED_SCHEMA, sorted.
+        strokes: STROKES_LEARNED_SCHEMA, sorted.
     """
 
     states: pl.DataFrame
     starts: pl.DataFrame
     changes: pl.DataFrame
+    strokes: pl.DataFrame
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """By name, as they are stored."""
-        return {"states": self.states, "starts": self.starts, "changes": self.changes}
+        return {"states": self.states, "starts": self.starts, "changes": self.changes, "strokes": self.strokes}
 
 
 def nothing_learned() -> MachineTables:
-    """Of a plant without machines that tell their state."""
+    """Of a plant without machines that tell their state, and without valves."""
     return MachineTables(
         states=pl.DataFrame(schema=STATES_LEARNED_SCHEMA),
         starts=pl.DataFrame(schema=STARTS_LEARNED_SCHEMA),
         changes=pl.DataFrame(schema=CHANGES_LEARNED_SCHEMA),
+        strokes=pl.DataFrame(schema=STROKES_LEARNED_SCHEMA),
     )
 
 
 def read_machines(folder: Path) -> MachineTables:
-    """The tables in the folder of a model. Models of before machines were learned have none, and go on scoring."""
+    """The tables in the folder of a model. Models of before one was learned do not have it, and go on scoring."""
     tables = {
         name: pl.read_parquet(path, hive_partitioning=False) if (path := folder / f"{name}.parquet").exists() else empty
         for name, empty in nothing_learned().tables().items()
@@ -115,6 +131,7 @@ def learn_machines(settings: Settings, days: list[date]) -> MachineTables:
         states=pl.concat([nothing.states, *states]).sort(list(STATES_LEARNED_SCHEMA)[:5]),
         starts=_starts(settings.paths, days),
         changes=_counted(settings.paths, changes),
+        strokes=_strokes(settings.paths, days),
     )
 
 
@@ -177,6 +194,19 @@ def _starts(paths: DataPaths, days: list[date]) -> pl.DataFrame:
         found = found.with_columns(away.alias(f"{signal}_away"))
     table = found.group_by("device_id").agg(pl.col("load_a").median(), *figures).sort("device_id")
     return table.select(pl.col(name).cast(kind) for name, kind in STARTS_LEARNED_SCHEMA.items())
+
+
+def _strokes(paths: DataPaths, days: list[date]) -> pl.DataFrame:
+    """Spread is that within a day and that of the days' medians together; one stroke in twenty does not move it."""
+    found = _mart(paths, "valve_travel_day", days, "device_id", "direction", "unit", "strokes", "p50", "p95")
+    within = (pl.col("p95") - pl.col("p50")).median() / GAUSSIAN_P95
+    between = pl.col("p50").std().fill_null(0.0)
+    table = found.group_by("device_id", pl.format("travel_time_{}", "direction").alias("metric"), "unit").agg(
+        pl.col("strokes").sum().alias("support"),
+        pl.col("p50").median().alias("usual"),
+        (within**2 + between**2).sqrt().alias("spread"),
+    )
+    return table.select(pl.col(name).cast(kind) for name, kind in STROKES_LEARNED_SCHEMA.items()).sort(SERIES)
 
 
 def _counted(paths: DataPaths, changes: list[pl.DataFrame]) -> pl.DataFrame:

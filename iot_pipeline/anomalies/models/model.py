@@ -59,7 +59,7 @@ class MinuteModel:
         classes: CLASS_SCHEMA, sorted.
         inputs: quantiles of the values of each class, see `inputs.py`.
         channels: what the channels of machines let expect of one another, CHANNEL_SCHEMA of `channels.py`.
-        machines: what was learned of machines that tell their state, see `machines.py`.
+        machines: what was learned of machines that tell their state and of valves, see `machines.py`.
     """
 
     series: pl.DataFrame

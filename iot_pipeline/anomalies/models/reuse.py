@@ -27,7 +27,7 @@ from iot_pipeline.settings import Settings
 from iot_pipeline.stats.relations import dim_device_file, published_file
 
 # Readings of machines that tell their state are learned from too: where they change, these are built again.
-_MARTS = ("machine_state_hour", "machine_start")
+_MARTS = ("machine_state_hour", "machine_start", "valve_travel_day")
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """Models on disk: plain Parquet tables under the name of their contents, and which of them scores.
 
     anomaly_models/dt=YYYY-MM-DD/v=<version>/{series,classes,inputs,channels,
-        states,starts,changes}.parquet, manifest.json
+        states,starts,changes,strokes}.parquet, manifest.json
     anomaly_models/dt=YYYY-MM-DD/promoted.json      the version of that day whose checks passed
     anomaly_models/models.parquet                   all of them, a row each: the view people query
     anomaly_models/promotions.jsonl                 each promotion and withdrawal ever, appended

@@ -1,14 +1,12 @@
 """Strokes of valves: from the command to the end switch, and commands that no end switch answered.
 
-Whether a travel time is unusual is asked of `past.py`, with the last 50 strokes of the same direction.
+For valves that tell commands and end switches; whether a travel time is unusual is elsewhere (`models/scoring/`).
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 import polars as pl
-
-LAST_STROKES = 50
 
 
 def travel_times(commands: pl.DataFrame, ends: pl.DataFrame, *, by: Sequence[str], timeout: timedelta) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """What is learned of machines from their days, how it is kept, and readings scored with it."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +14,7 @@ from iot_pipeline.anomalies.models.machines import (
     CHANGES_LEARNED_SCHEMA,
     STARTS_LEARNED_SCHEMA,
     STATES_LEARNED_SCHEMA,
+    STROKES_LEARNED_SCHEMA,
     MachineTables,
     learn_machines,
     nothing_learned,
@@ -32,6 +33,7 @@ from tests.anomalies.frames import device_minutes, readings
 from tests.anomalies.machines.press import BEGIN, PHASES, PRESS, changed, cycles, machine, window
 
 DAY = BEGIN.date()
+VALVE = "line/valve"
 TODAY = machine(cycles(4), seed=9)
 
 
@@ -59,6 +61,17 @@ def write_day(settings: Settings, frame: pl.DataFrame) -> None:
     write_parquet(
         pl.DataFrame(starts, schema=fleet.MACHINE_START_SCHEMA), published_file(settings.paths, "machine_start", DAY)
     )
+    write_strokes(settings, DAY, 420.0)
+
+
+def write_strokes(settings: Settings, day: date, median: float) -> None:
+    """The mart of a day on which a valve opened and closed five hundred times."""
+    told = [
+        {"day": day, "device_id": VALVE, "direction": direction, "unit": "ms", "strokes": 500, "p50": p50, "p95": p95}
+        for direction, p50, p95 in (("open", median, median + 16.449), ("close", 300.0, 300.0))
+    ]
+    frame = pl.DataFrame(told, schema=fleet.VALVE_TRAVEL_SCHEMA)
+    write_parquet(frame, published_file(settings.paths, "valve_travel_day", day))
 
 
 @pytest.fixture(name="settings", scope="module")
@@ -100,6 +113,24 @@ def test_starts_and_changes_are_learned(tables: MachineTables) -> None:
     ]
 
 
+def test_strokes_are_learned_by_valve_and_direction(tables: MachineTables) -> None:
+    assert tables.strokes.schema == pl.Schema(STROKES_LEARNED_SCHEMA)
+    closing, opening = tables.strokes.rows()
+    assert closing == (VALVE, "travel_time_close", "ms", 500, 300.0, 0.0)
+    assert opening[:5] == (VALVE, "travel_time_open", "ms", 500, 420.0)
+    assert opening[5] == pytest.approx(10.0)
+
+
+def test_days_that_differ_make_the_spread_of_strokes_wider(tmp_path: Path) -> None:
+    settings = load_settings(data=tmp_path)
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    for day, median in zip(days, (990.0, 410.0, 420.0, 430.0), strict=True):
+        write_strokes(settings, day, median)
+    opening = learn_machines(settings, days).strokes.row(1, named=True)
+    assert (opening["support"], opening["usual"]) == (1500, 420.0)
+    assert opening["spread"] == pytest.approx(200**0.5)
+
+
 def test_the_same_days_teach_the_same(settings: Settings, tables: MachineTables) -> None:
     for name, table in learn_machines(settings, [DAY]).tables().items():
         assert_frame_equal(table, tables.tables()[name], check_exact=True)
@@ -112,10 +143,14 @@ def test_a_plant_without_machines_learns_nothing(tmp_path: Path) -> None:
 
 
 def test_models_of_before_have_no_machines(tmp_path: Path, tables: MachineTables) -> None:
-    assert_frame_equal(read_machines(tmp_path).states, nothing_learned().states)
+    for name, table in read_machines(tmp_path).tables().items():
+        assert_frame_equal(table, nothing_learned().tables()[name])
     for name, table in tables.tables().items():
         write_parquet(table, tmp_path / f"{name}.parquet")
-    assert_frame_equal(read_machines(tmp_path).starts, tables.starts)
+    for name, table in read_machines(tmp_path).tables().items():
+        assert_frame_equal(table, tables.tables()[name])
+    (tmp_path / "strokes.parquet").unlink()
+    assert read_machines(tmp_path).strokes.is_empty()
 
 
 def test_what_is_usual_in_a_state_is_not_flagged_even_if_it_is_new_today(tables: MachineTables) -> None:
@@ -154,11 +189,13 @@ def test_minutes_in_files_are_scored_with_what_was_kept(tmp_path: Path) -> None:
         assert_frame_equal(kept.tables()[name], table, check_exact=True)
     at = tomorrow + timedelta(seconds=195)
     frame = machine(cycles(2), begin=tomorrow, seed=9)
-    write_readings(settings, changed(frame, at, at + timedelta(seconds=1), pl.lit(6.0), PHASES[:1]))
+    slow = readings([420.0, 546.0, 420.0], start=at, step=20, device=VALVE, metric="travel_time_open", unit="ms")
+    odd = changed(frame, at, at + timedelta(seconds=1), pl.lit(6.0), PHASES[:1])
+    write_readings(settings, pl.concat([odd, slow]))
 
     report = score_minutes(settings, tomorrow, tomorrow + 19 * MINUTE)
 
-    assert {name: count for name, count in report.by_detector.items() if count} == {"state_level": 1}
+    assert {name: count for name, count in report.by_detector.items() if count} == {"state_level": 1, "stroke": 1}
     whole = flags_tree(settings.paths).read(tomorrow, tomorrow + 19 * MINUTE)
     for minute in (3, 4, 12):
         score_minutes(settings, tomorrow + minute * MINUTE, tomorrow + minute * MINUTE)

@@ -1,5 +1,6 @@
 """Starts, changes of state, unbalanced phases and vibration zones as flags of the product."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from iot_pipeline.anomalies.kinds import with_type
 from iot_pipeline.anomalies.models.machines import (
     CHANGES_LEARNED_SCHEMA,
     STARTS_LEARNED_SCHEMA,
-    MachineTables,
     nothing_learned,
 )
 from iot_pipeline.anomalies.models.scoring.findings import LEAST_EXITS, MachineFindings
@@ -47,7 +47,7 @@ def data_folder(tmp_path: Path) -> DataPaths:
 
 @pytest.fixture(name="findings")
 def learned(paths: DataPaths) -> MachineFindings:
-    return MachineFindings(MachineTables(nothing_learned().states, STARTS, CHANGES), "2-abc", paths)
+    return MachineFindings(replace(nothing_learned(), starts=STARTS, changes=CHANGES), "2-abc", paths)
 
 
 def minute(number: int) -> datetime:
@@ -113,7 +113,7 @@ def test_a_state_that_nobody_knows_is_news_and_no_fault(findings: MachineFinding
 
 def test_few_changes_say_nothing_about_what_is_strange(paths: DataPaths) -> None:
     few = CHANGES.with_columns(pl.lit(LEAST_EXITS - 1).cast(pl.Int64).alias("seen"))
-    young = MachineFindings(MachineTables(nothing_learned().states, STARTS, few), "2-abc", paths)
+    young = MachineFindings(replace(nothing_learned(), starts=STARTS, changes=few), "2-abc", paths)
     frame = machine(states(("running", 130), ("setup", 20), ("running", 90)))
     assert young.score(window(frame, minute(1), minute(3))).is_empty()
 

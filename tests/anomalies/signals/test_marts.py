@@ -4,14 +4,12 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from iot_pipeline.anomalies.signals.inrush import starts, working_load
 from iot_pipeline.anomalies.signals.integral import integrals
-from iot_pipeline.anomalies.signals.past import slope_per_hundred
 from iot_pipeline.anomalies.signals.states import time_in_state
 from iot_pipeline.anomalies.signals.unbalance import unbalance_percent
 from iot_pipeline.anomalies.signals.vibration import read_zones, severity
@@ -22,7 +20,7 @@ from tests.stats.fleet_world import published
 from tests.stats.world import file_readings
 
 HOUR = timedelta(hours=1)
-MODELS = ("machine_current_hour", "machine_start", "machine_state_hour", "machine_vibration_hour", "valve_travel_day")
+MODELS = ("machine_current_hour", "machine_start", "machine_state_hour", "machine_vibration_hour")
 
 
 def assert_same(found: pl.DataFrame, told: pl.DataFrame) -> None:
@@ -103,17 +101,3 @@ def test_vibration_zones(readings: pl.DataFrame, marts: dict[str, pl.DataFrame])
     )
     told = marts["machine_vibration_hour"].select(found.columns)
     assert_same(found, told)
-
-
-def test_slope_of_strokes(readings: pl.DataFrame, marts: dict[str, pl.DataFrame]) -> None:
-    """The mart's slope is by day, that of the functions by stroke: of strokes at equal times the same line."""
-    strokes = readings.filter(pl.col("metric").str.starts_with("travel_time_"))
-    mart = marts["valve_travel_day"].with_columns(metric=pl.concat_str(pl.lit("travel_time_"), "direction"))
-    for (device, metric), series in strokes.group_by("device_id", "metric"):
-        after = series.sort("ts").filter(pl.col("ts") < pl.col("ts").min() + timedelta(minutes=25))
-        found = slope_per_hundred(after, by=["device_id", "metric"], value="value", last=after.height)
-        days = np.polyfit(np.arange(after.height), after["value"].to_numpy(), 1)[0] * 100
-        assert found["slope_per_hundred"][-1] == pytest.approx(days, rel=1e-9)
-        told = mart.row(by_predicate=(pl.col("device_id") == device) & (pl.col("metric") == metric), named=True)
-        assert told["strokes"] == series.height
-        assert told["p50"] == pytest.approx(series["value"].median(), rel=1e-9)

@@ -1,4 +1,4 @@
-"""Findings of machines as flags: starts, changes of state and unbalanced phases of a minute.
+"""Findings of machines and valves as flags: starts, strokes, changes of state and unbalanced phases of a minute.
 
 The formulas are in `signals/`, what is learned of the past in `machines.py`. Each is judged in the minute in which all
 that belongs to it is known, so that a minute alone says what a range says.
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from iot_pipeline.anomalies.detectors.base import ByItself, shown, shown_unit
+from iot_pipeline.anomalies.detectors.base import ByItself, no_flags, shown, shown_unit
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, telling
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.models.machines import MachineTables, machine_class
 from iot_pipeline.anomalies.signals.inrush import LONGEST, starts
-from iot_pipeline.anomalies.signals.past import compared
+from iot_pipeline.anomalies.signals.past import RELATIVE_FLOOR, THRESHOLD, compared
 from iot_pipeline.anomalies.signals.states import LEAST_SEEN, transitions
 from iot_pipeline.anomalies.signals.unbalance import LEAST_LOAD, unbalance_percent
 from iot_pipeline.clock import MINUTE
@@ -38,7 +38,14 @@ LEAST_EXITS = 100
 STRANGE = 2.0
 """Score of a change of state that never came before: there is no measure of it."""
 
-FINDINGS = ("start", "transition", "unbalance")
+LEAST_STROKES = 50
+"""Strokes that must have been seen before another one is called slow or fast."""
+
+STROKE_FLOOR = 0.01
+"""Least believable spread as a share of the travel time: the pressure of the air moves it, and controllers that look
+each ten milliseconds tell it in steps."""
+
+FINDINGS = ("start", "stroke", "transition", "unbalance")
 """Names of the flags' detectors."""
 
 _MACHINE_MINUTE = ("device_id", "minute")
@@ -46,7 +53,7 @@ _MACHINE_MINUTE = ("device_id", "minute")
 
 @dataclass(frozen=True, slots=True)
 class MachineFindings(ByItself):
-    """Flags starts, changes of state and unbalanced phases.
+    """Flags starts, strokes, changes of state and unbalanced phases.
 
     Args:
         tables: what was learned.
@@ -65,7 +72,7 @@ class MachineFindings(ByItself):
 
     def score(self, window: ScoringWindow) -> pl.DataFrame:
         """FLAGS_SCHEMA."""
-        found = pl.concat([self._starts(window), self._changes(window), self._unbalance(window)])
+        found = pl.concat([self._starts(window), self._strokes(window), self._changes(window), self._unbalance(window)])
         return found.with_columns(pl.lit(self.version).alias("detector_version"))
 
     def _starts(self, window: ScoringWindow) -> pl.DataFrame:
@@ -131,6 +138,42 @@ class MachineFindings(ByItself):
             pl.when(by_peak).then(peak).otherwise(duration).alias("reason"),
         )
         return window.at_readings(_typed(flags))
+
+    def _strokes(self, window: ScoringWindow) -> pl.DataFrame:
+        """Travel times far from those of the valve's strokes of earlier days, in the same direction."""
+        learned = self.tables.strokes.filter(pl.col("support") >= LEAST_STROKES)
+        if learned.is_empty():
+            return no_flags()
+        # Lowest and highest tell which valves of this window have a stroke outside of the narrowest band there can be.
+        here = window.minutes.filter(pl.col("minute") >= window.first)
+        here = here.join(learned, on=SERIES, how="inner", nulls_equal=True)
+        half = THRESHOLD * pl.max_horizontal("spread", STROKE_FLOOR * pl.col("usual").abs())
+        left = here.filter((pl.col("max") - pl.col("usual") > half) | (pl.col("usual") - pl.col("min") > half))
+        found = (
+            window.numbers(left["device_id"].unique().sort())
+            .join(learned, on=SERIES, how="inner", nulls_equal=True)
+            .rename({"support": "value_support", "usual": "value_usual", "spread": "value_spread"})
+        )
+        judged = _judged(found, "value", relative_floor=STROKE_FLOOR).filter(pl.col("value_score") >= 1.0).rechunk()
+        reason = pl.format(
+            "the valve took {}{} to {}, usual are {} to {}{} of {} strokes",
+            shown("value", 4),
+            shown_unit(),
+            pl.col("metric").str.strip_prefix("travel_time_"),
+            shown("value_low", 4),
+            shown("value_high", 4),
+            shown_unit(),
+            "value_support",
+        )
+        return _typed(
+            judged.with_columns(
+                pl.lit("stroke").alias("detector"),
+                pl.col("value_score").alias("score"),
+                pl.col("value_low").alias("expected_low"),
+                pl.col("value_high").alias("expected_high"),
+                reason.alias("reason"),
+            )
+        )
 
     def _changes(self, window: ScoringWindow) -> pl.DataFrame:
         """Changes that machines of the class never made in many changes out of that state."""
@@ -227,14 +270,14 @@ def _without_holes(instants: pl.DataFrame) -> pl.DataFrame:
     return whole.select("device_id", pl.col("ts").alias("started_at"))
 
 
-def _judged(events: pl.DataFrame, signal: str) -> pl.DataFrame:
+def _judged(events: pl.DataFrame, signal: str, *, relative_floor: float = RELATIVE_FLOOR) -> pl.DataFrame:
     """Adds {signal}_score, _low and _high, from {signal}_support, _usual and _spread."""
     value = events[signal].cast(pl.Float64).fill_null(np.nan).to_numpy()
     support = events[f"{signal}_support"].fill_null(0).to_numpy().astype(np.float64)
     usual, spread = (
         events[f"{signal}_{figure}"].fill_null(np.nan).to_numpy().astype(np.float64) for figure in ("usual", "spread")
     )
-    found = compared(value, support, usual, spread)
+    found = compared(value, support, usual, spread, relative_floor=relative_floor)
     return events.with_columns(
         pl.Series(f"{signal}_score", found.score),
         pl.Series(f"{signal}_low", found.low),
