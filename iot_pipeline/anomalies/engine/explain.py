@@ -40,6 +40,9 @@ def sentences(flagged: pl.DataFrame, step: timedelta, offset: timedelta = timede
         "rate_of_change": pl.format("{}, farther from the reading before than it moves at once: {}", value, band),
         "creep": pl.format("has drifted out of {} reading by reading within a day, now {}", band, value),
         "step": pl.format("the level has moved from {} to {}", band, value),
+        "shape": pl.format(
+            "the last cycle is like none before it; now {}, the one most like it was at {}", value, band
+        ),
         "noise": pl.format("changes far more from reading to reading than usual; now {}", value),
         "ridge_16": pl.format(
             "{}, moved away from the {} that the last readings let expect{}", value, band, usual.fill_null("")

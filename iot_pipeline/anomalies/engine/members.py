@@ -15,6 +15,7 @@ from iot_pipeline.anomalies.engine.grid import Floats
 from iot_pipeline.anomalies.engine.rate import RateOfChange
 from iot_pipeline.anomalies.engine.ridge_lags import RidgeLags
 from iot_pipeline.anomalies.engine.scale import LONGEST_DAY
+from iot_pipeline.anomalies.engine.shape import Shape
 from iot_pipeline.anomalies.engine.stuck import Stuck
 from iot_pipeline.anomalies.engine.usual_range import UsualRange
 from iot_pipeline.anomalies.engine.window_features import WindowFeatures
@@ -68,6 +69,7 @@ def members() -> tuple[Member, ...]:
         Member(detector=Coarse(detector=Creep(), most=LONGEST_DAY), share=0.6, least=3.0, days=7.0),
         Member(detector=Stuck(), share=0.04, least=4.0, counts=True),
         Member(detector=Gap(), share=0.05, least=4.0),
+        Member(detector=Shape(), share=0.05, least=4.0),
         Member(detector=UsualRange(), share=0.0, least=4.0, ranks=True),
         Member(detector=WindowKMeans(), share=0.0, least=4.0, ranks=True),
         Member(detector=WindowFeatures(), share=0.0, least=4.0, ranks=True),
