@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iot_pipeline.serving.pages.weather import map as maps
@@ -125,6 +125,7 @@ def test_the_places_are_those_of_the_time_zone_database() -> None:
 
 
 @given(st.lists(st.tuples(LATITUDES, LONGITUDES), min_size=1, max_size=6))
+@example([(0.0, 0.0), (0.0, 5e-24), (0.0, -2e-311)])
 def test_every_station_lies_inside_its_map(points: list[tuple[float, float]]) -> None:
     frame = maps.frame_of(points)
     for latitude, longitude in points:

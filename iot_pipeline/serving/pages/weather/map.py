@@ -149,7 +149,8 @@ def _narrowing(latitude: float) -> float:
 
 def _smallest_arc(longitudes: Sequence[float]) -> tuple[float, float]:
     """(west end, length) of the shortest arc that holds all: it may cross 180°."""
-    ordered = sorted(longitude % 360 for longitude in longitudes)
+    # Twice: what is a hair west of Greenwich comes to 360.0 at first.
+    ordered = sorted(longitude % 360 % 360 for longitude in longitudes)
     gaps = [
         ((following - longitude) % 360 or (360.0 if len(ordered) == 1 else 0.0), following)
         for longitude, following in zip(ordered, [*ordered[1:], ordered[0]], strict=True)
