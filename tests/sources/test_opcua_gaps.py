@@ -141,6 +141,13 @@ async def drop_queued(server: Plant) -> None:
         subscription._triggered_datachanges.clear()
 
 
+async def overflow(server: Plant) -> None:
+    """Drop the value 1 of node a as a full queue does, and say so with the next one."""
+    await server.write_async("a", 1.0)
+    await drop_queued(server)
+    await server.write_async("a", 2.0, status=ua.StatusCode(0x480))  # Good, and the bit `Overflow`
+
+
 def subscriptions_of_clients(server: Plant) -> list[Any]:
     """All but the one by which the server keeps its history."""
     subscriptions = server.server.iserver.subscription_service.subscriptions.values()
@@ -148,15 +155,10 @@ def subscriptions_of_clients(server: Plant) -> list[Any]:
 
 
 def test_what_a_full_queue_dropped_comes_from_history(historian: Plant, settings: Settings, tmp_path: Path) -> None:
-    async def overflow() -> None:
-        await historian.write_async("a", 1.0)
-        await drop_queued(historian)
-        await historian.write_async("a", 2.0, status=ua.StatusCode(0x480))  # Good, and the bit `Overflow`
-
     settings = configured(settings, historian.url, tmp_path, browse=[{}], publishing_interval_ms=200)
     with source_for(settings) as source:
         hear(source)
-        historian.run(overflow())
+        historian.run(overflow(historian))
         taken = take(source, lambda changes: 1.0 in values_of(changes, "a"), "the dropped value")
         assert source.state.counts["overflows"] == 1
     assert {change["status"] for change in taken} == {"Good"}

@@ -30,7 +30,7 @@ from tests.sources.opcua_plant import (
     values_of,
 )
 from tests.sources.publishing import landed_payloads
-from tests.sources.test_opcua_gaps import cut, drop_queued
+from tests.sources.test_opcua_gaps import cut, overflow
 
 
 @pytest.fixture(scope="module")
@@ -170,16 +170,11 @@ def test_a_history_that_does_not_catch_up_in_time_is_told_and_asked_no_more(
 def test_what_a_full_queue_dropped_is_asked_for_until_a_late_history_has_it(
     server: Plant, historian: LaggingHistorian, settings: Settings, tmp_path: Path
 ) -> None:
-    async def overflow() -> None:
-        await server.write_async("a", 1.0)
-        await drop_queued(server)
-        await server.write_async("a", 2.0, status=ua.StatusCode(0x480))  # Good, and the bit `Overflow`
-
     settings = configured(settings, server.url, tmp_path, browse=[{}], publishing_interval_ms=200)
     with source_for(settings) as source:
         hear(source)
         historian.lags = True
-        server.run(overflow())
+        server.run(overflow(server))
         taken = take(source, lambda _: len(historian.asked) >= 2, "the history to be asked again")
         assert 1.0 not in values_of(taken, "a")
         server.run(historian.catch_up())
