@@ -5,17 +5,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect, sync_playwright
 
 from tests.product.browser import ARGUMENTS, CHROMIUM
+from tests.serving.served import Served
 
 # For a busy machine; nothing here waits for time to pass.
 PATIENCE_MS = 20_000
 expect.set_options(timeout=PATIENCE_MS)
 # What a browser says of a connection that a test cut on purpose.
-CUT = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+CUT = (
+    "WebSocket connection to",
+    "WebSocket is already in CLOSING or CLOSED state",
+    "net::ERR_CONNECTION_REFUSED",
+    "net::ERR_CONNECTION_RESET",
+    "ERR_EMPTY_RESPONSE",
+)
 
 
 @dataclass
@@ -53,6 +59,11 @@ class Viewer:
         """Pixels that the page is wider than its window."""
         width: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return max(0, width)
+
+    def leave(self) -> None:
+        """Close the tab; a second time does nothing."""
+        if not self.page.is_closed():
+            self.page.context.close()
 
     def _console(self, message: ConsoleMessage) -> None:
         cut = self.patient and any(one in message.text for one in CUT)
@@ -98,7 +109,7 @@ def viewer(chromium: Browser) -> Iterator[OpenViewer]:
     opened: list[Viewer] = []
 
     def open_viewer(
-        server: httpx.Client | str,
+        server: Served | str,
         *,
         width: int = 1280,
         height: int = 900,
@@ -115,10 +126,13 @@ def viewer(chromium: Browser) -> Iterator[OpenViewer]:
         base = server if isinstance(server, str) else str(server.base_url)
         one = Viewer(context.new_page(), base.rstrip("/"))
         opened.append(one)
+        if isinstance(server, Served):
+            # A page that is still connected, or connecting, complains of a server that stops.
+            server.before_stop.callback(one.leave)
         return one
 
     yield open_viewer
     for one in opened:
-        one.page.context.close()
+        one.leave()
     assert [complaint for one in opened for complaint in one.complaints] == []
     assert [address for one in opened for address in one.outside] == []

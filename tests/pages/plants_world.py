@@ -54,13 +54,9 @@ class PlantsLive(RecordedLive):
 def looking(
     viewer: OpenViewer, settings: Settings, live: LiveView, **options: Any
 ) -> Iterator[tuple[Viewer, httpx.Client]]:
-    """A tab on a server of its own; it is closed first, because a server waits for those who look."""
+    """A tab on a server of its own."""
     with serving(settings, live) as server:
-        tab = viewer(server, **options)
-        try:
-            yield tab, server
-        finally:
-            tab.page.close()
+        yield viewer(server, **options), server
 
 
 def measures(at: datetime, **values: float) -> list[LatestReading]:

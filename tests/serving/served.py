@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -37,8 +37,16 @@ MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 PROBLEM = "application/problem+json"
 
 
+class Served(httpx.Client):
+    """A client of an application that serves. What `before_stop` is given is done while it still does."""
+
+    def __init__(self, address: str, before_stop: ExitStack, headers: dict[str, str]) -> None:
+        super().__init__(base_url=address, headers=headers, timeout=20)
+        self.before_stop = before_stop
+
+
 @contextmanager
-def serving(settings: Settings, live: LiveView, *, port: int = 0, **headers: str) -> Iterator[httpx.Client]:
+def serving(settings: Settings, live: LiveView, *, port: int = 0, **headers: str) -> Iterator[Served]:
     """A client of the application, which serves in a thread until the end of the block."""
     listening = socket.create_server(("127.0.0.1", port))
     server = make_server(make_web(settings, live))
@@ -49,7 +57,7 @@ def serving(settings: Settings, live: LiveView, *, port: int = 0, **headers: str
             assert thread.is_alive()
             time.sleep(0.01)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+        with ExitStack() as before_stop, Served(address, before_stop, headers) as client:
             yield client
     finally:
         server.should_exit = True
