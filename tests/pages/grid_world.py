@@ -33,6 +33,7 @@ from sensors_sim.utility import UNITS, UTILITIES, Meter
 from tests.serving.recorded_live import RecordedLive
 
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 RATE_UNITS = {"electricity": "kW", "gas": "m3/h", "water": "m3/h"}
 LINES = ("line_1", "line_2")
 Row = dict[str, object]
@@ -297,6 +298,14 @@ def _publish(paths: DataPaths, name: str, day: date, rows: pl.DataFrame) -> None
     model = next(model for model in DAY_MODELS if model.name == name)
     shaped = rows.select(pl.col(column).cast(dtype) for column, dtype in model.schema.items())
     write_parquet(shaped.sort(*model.key, model.time), published_file(paths, name, day))
+
+
+def last_start(device_id: str, before: datetime) -> datetime:
+    """When a machine last began to run: at weekends it may have rested for several cycles."""
+    at = before
+    while state_of(device_id, to_us(at)) != "running" or state_of(device_id, to_us(at - SECOND)) == "running":
+        at -= SECOND
+    return at
 
 
 def file_line_readings(paths: DataPaths, lines: int, begin: datetime, minutes: int) -> None:

@@ -13,10 +13,11 @@ from iot_pipeline.live.model import LiveFlag
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.settings import load_settings
 from tests.pages.conftest import OpenViewer
-from tests.pages.grid_world import GridLive, file_line_readings, publish_days, publish_devices
+from tests.pages.grid_world import GridLive, file_line_readings, last_start, publish_days, publish_devices
 from tests.serving.served import serving
 
 FILED_MINUTES = 25
+PRESS = "line_1/press_1"
 ODD = "</div><script>alert(1)</script>"
 
 
@@ -36,7 +37,9 @@ def published(live: GridLive, tmp_path_factory: pytest.TempPathFactory) -> DataP
     paths = DataPaths(tmp_path_factory.mktemp("line"))
     publish_devices(paths, 0, live.now)
     publish_days(paths, (live.now - DAY).date(), 4, 1)
-    file_line_readings(paths, 1, floor_minute(live.now) - FILED_MINUTES * MINUTE, FILED_MINUTES)
+    now = floor_minute(live.now)
+    begin = min(now - FILED_MINUTES * MINUTE, floor_minute(last_start(PRESS, now - 3 * MINUTE)) - MINUTE)
+    file_line_readings(paths, 1, begin, (now - begin) // MINUTE)
     return paths
 
 
