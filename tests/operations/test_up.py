@@ -19,7 +19,7 @@ from iot_pipeline.paths import PROJECT_ROOT, DataPaths
 from iot_pipeline.settings import load_settings
 from iot_pipeline.sources.lock import only_collector
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 def iot(*arguments: str) -> list[str]:
@@ -29,7 +29,7 @@ def iot(*arguments: str) -> list[str]:
 def refused(*arguments: str) -> str:
     """Run `iot up` that must refuse at once; its one line."""
     done = subprocess.run(
-        iot("up", *arguments), cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=30, check=False
+        iot("up", *arguments), cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert done.returncode == 2
     assert done.stdout == ""
@@ -120,7 +120,9 @@ def test_a_wrong_mapping_is_told_and_nothing_starts(tmp_path: Path, monkeypatch:
 def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
     url = f"mqtt://127.0.0.1:{free_port()}"
     command = iot("up", "--no-dagster", "--data", str(tmp_path), "--broker-url", url)
-    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 1
     assert f"no broker answers at {url}" in done.stderr
 

@@ -12,7 +12,7 @@ from tests.product.browser import ARGUMENTS, CHROMIUM
 from tests.serving.served import Served
 
 # For a busy machine; nothing here waits for time to pass.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 # What a browser says of a connection that a test cut on purpose.
 CUT = (

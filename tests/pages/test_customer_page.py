@@ -70,7 +70,7 @@ def test_figures_change_in_place(server: httpx.Client, live: GridLive, viewer: O
     number.evaluate("each => each.dataset.same = 'yes'")
     live.replaced["m-0000004", "rate"] = 7.25
     try:
-        expect(number).to_have_text("7.25", timeout=6_000)
+        expect(number).to_have_text("7.25")
         assert number.get_attribute("data-same") == "yes"
     finally:
         live.replaced.clear()

@@ -37,7 +37,7 @@ def test_a_rebuilding_live_layer_fills_the_page_by_itself(tmp_path: Path, viewer
         waiting.customers.update(ready.customers)
         waiting._meters.update(ready._meters)
         waiting.state = LiveState.LIVE
-        expect(page.locator(".use-card")).to_have_count(3, timeout=8_000)
+        expect(page.locator(".use-card")).to_have_count(3)
 
 
 def test_today_is_no_billed_day(live: GridLive, tmp_path: Path, viewer: OpenViewer) -> None:

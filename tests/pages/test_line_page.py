@@ -122,7 +122,7 @@ def test_a_state_changes_in_place(server: httpx.Client, live: GridLive, viewer: 
     state.evaluate("each => each.dataset.same = 'yes'")
     live.replaced["line_1/mixer_1", "state"] = ODD
     try:
-        expect(state).to_have_text(ODD, timeout=6_000)
+        expect(state).to_have_text(ODD)
         assert state.get_attribute("data-same") == "yes"
         assert "state-other" in (state.get_attribute("class") or "")
     finally:

@@ -92,4 +92,4 @@ def test_the_first_visitor_has_them_built(viewer: OpenViewer, tmp_path_factory: 
         seen = viewer(client)
         seen.page.goto(f"{seen.base}/docs/dbt/")
         expect(seen.page.get_by_role("heading", name="Being built")).to_be_visible()
-        expect(seen.page.get_by_text("Projects").first).to_be_visible(timeout=120_000)
+        expect(seen.page.get_by_text("Projects").first).to_be_visible(timeout=300_000)

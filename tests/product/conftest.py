@@ -18,12 +18,12 @@ from tests.product import catalog_holder
 from tests.product.live import Live, environment, newest_filled
 from tests.product.replays import WEATHER, Played, play_awkward, play_weather
 
-FIRST_MINUTE_SECONDS = 180.0
+FIRST_MINUTE_SECONDS = 300.0
 
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A running product with its simulators. `test_stopping.py` stops it; whatever happened, nothing is left."""
+    """A running product with its simulators. `test_zz_stopping.py` stops it; whatever happened, nothing is left."""
     folder = tmp_path_factory.mktemp("product")
     product = Live(folder / "data", folder / "up.log")
     try:

@@ -130,7 +130,7 @@ def test_a_host_sees_the_simulated_node_die_skip_and_reorder(settings: Settings,
     try:
         wait_until(lambda: host.poll(0.05) is not None and host.state.connected, "the host to connect")
         runner.start()
-        wait_until(seen, "a death, a gap, a reordering and the births asked for", seconds=30)
+        wait_until(seen, "a death, a gap, a reordering and the births asked for")
     finally:
         stop.set()
         runner.join(15)

@@ -38,7 +38,7 @@ def test_every_example_is_answered(tmp_path_factory: pytest.TempPathFactory) -> 
         for example in EXAMPLES:
             assert WRITTEN in example
             command = [*shlex.split(example.replace(WRITTEN, str(client.base_url).rstrip("/"))), "--fail", "--silent"]
-            done = subprocess.run([*command, "--show-error"], capture_output=True, timeout=20, check=False)
+            done = subprocess.run([*command, "--show-error"], capture_output=True, timeout=120, check=False)
             assert done.returncode == 0, f"{example}\n{done.stderr.decode()}"
             assert done.stdout
 

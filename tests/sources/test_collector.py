@@ -82,7 +82,7 @@ def test_landed_through_follows_the_clock_while_nothing_comes(settings: Settings
             beat = heartbeat(settings.paths)
             return beat is not None and beat.landed_through > begun
 
-        wait_until(passed, "landed_through to advance", seconds=5)
+        wait_until(passed, "landed_through to advance")
 
 
 def test_a_second_collector_of_the_same_id_is_refused(settings: Settings, one_broker: RunningBroker) -> None:

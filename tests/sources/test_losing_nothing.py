@@ -48,7 +48,7 @@ def test_a_killed_collector_loses_nothing(settings: Settings, broker: RunningBro
             child.end(signal.SIGKILL)
             start(child, settings)
         sending.join(60)
-    child.wait_for(lambda: len(set(landed_payloads(settings.paths))) == len(sent), "all messages landed", seconds=30)
+    child.wait_for(lambda: len(set(landed_payloads(settings.paths))) == len(sent), "all messages landed")
     assert child.end() == 0
     assert set(landed_payloads(settings.paths)) == set(sent)
 

@@ -79,7 +79,7 @@ def test_a_broker_that_does_not_know_mqtt_5_is_a_matter_of_settings(
     settings: Settings, nats_broker: RunningBroker
 ) -> None:
     with source_for(settings, nats_broker.port) as source, pytest.raises(ConfigurationError) as refused:
-        wait_until(lambda: bool(source.poll(0.1)), "the refusal", seconds=5)
+        wait_until(lambda: bool(source.poll(0.1)), "the refusal")
     assert "IOT_MQTT_READER=paho" in str(refused.value)
 
 
@@ -104,7 +104,7 @@ def test_who_is_told_that_another_took_the_session_over_stops_at_once(settings: 
     farewell = mqtt5.DisconnectPacket(reason_code=mqtt5.DisconnectReasonCode.SESSION_TAKEN_OVER).write()
     with broker_that_sends(farewell) as port, source_for(settings, port) as source:
         with pytest.raises(ConfigurationError, match="IOT_COLLECTOR_ID"):
-            wait_until(lambda: bool(source.poll(0.1)), "the end", seconds=5)
+            wait_until(lambda: bool(source.poll(0.1)), "the end")
         assert "Session taken over" in (source.state.problem or "")
 
 

@@ -33,7 +33,7 @@ def test_what_is_sent_after_it_and_before_the_collector_is_landed(settings: Sett
     assert init(settings, broker).returncode == 0  # Once more: nothing is taken away from the collector.
     settings = load_settings(data=settings.data, broker_url=broker.url, batch_seconds=0.3)
     with collecting(settings):
-        wait_until(lambda: len(set(landed_payloads(settings.paths))) == len(sent), "all landed", seconds=30)
+        wait_until(lambda: len(set(landed_payloads(settings.paths))) == len(sent), "all landed")
     assert sorted(set(landed_payloads(settings.paths))) == sent
 
 
