@@ -15,7 +15,7 @@ from iot_pipeline.anomalies.engine.scale import Scale
 from iot_pipeline.anomalies.engine.union import USUAL_SPREADS
 from iot_pipeline.stats.relations import FLAGS_SCHEMA
 
-REVISION = 1
+REVISION = 2
 """Of all code that learns and scores days: one more whenever the same hours give other flags."""
 
 NO_FACTORS = pl.DataFrame(schema={"detector": pl.String(), "class": pl.String(), "factor": pl.Float64()})

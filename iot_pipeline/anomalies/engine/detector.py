@@ -61,11 +61,13 @@ class Scored:
         expected_low: value below what was expected at which the score would be 1, in the unit of the grid; NaN where
             unknown.
         expected_high: the same above.
+        lasting: columns that it has lasted, where people are told that and it is not the score.
     """
 
     score: Scores
     expected_low: Scores
     expected_high: Scores
+    lasting: Scores | None = None
 
     @classmethod
     def around(cls, score: Floats, centre: Floats, width: Floats) -> "Scored":
@@ -74,10 +76,10 @@ class Scored:
         return cls(_plain(score), (centre - wide).astype(np.float32), (centre + wide).astype(np.float32))
 
     @classmethod
-    def bare(cls, score: Floats) -> "Scored":
+    def bare(cls, score: Floats, *, lasting: Scores | None = None) -> "Scored":
         """Of a detector that expects no particular value."""
         unknown = np.full(score.shape, np.nan, dtype=np.float32)
-        return cls(_plain(score), unknown, unknown)
+        return cls(_plain(score), unknown, unknown, lasting)
 
 
 class GridDetector(Protocol):

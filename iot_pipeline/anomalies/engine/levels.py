@@ -28,6 +28,10 @@ SMOOTH = 16
 ESCALATION = 1.25
 """How much stranger (as logarithms) than in the quiet time before a cell must be to be told again."""
 
+ECHO = 4
+"""The quiet time over this: so long, what detectors find in a movement that was told is its echo. A flood is a jump
+ahead of its prediction, then a step, then a drift."""
+
 LEAST_CANDIDATE = 0.8
 """Mean level from which on the begin of something is told from what merely goes on."""
 
@@ -64,7 +68,7 @@ class Levelled:
         flag: an alert begins.
         level: of the strongest detector, whatever was told before.
         code: number of the detector that tells it; the number of all members for the range rule.
-        raw: that detector's own score.
+        raw: that detector's own score, or how long it has lasted.
         low: expected band, in the unit of the series.
         high: the same.
     """
@@ -156,19 +160,22 @@ class _Strongest:
             if not member.share > 0:
                 continue
             own: Levels = (strength / np.log1p(_limit(model, name))).astype(np.float32)
-            # Each detector for itself: another kind of strangeness within the quiet time is news.
+            # Each detector for itself: another kind of strangeness within the quiet time is news, if it is no echo.
             earlier = before(own, quiet, origin)
             begins.append((number, own, (own >= 1) & ((earlier < 1) | (own >= ESCALATION * earlier))))
         every = np.logical_or.reduce([breaks, *(tells for _, _, tells in begins)])
         back = back & (before(every.astype(np.float32), quiet, origin) > 0)
-        for number, own, strange in begins:
+        # Of detectors that expect a value: to one that counts, like `stuck`, all values are the same.
+        expects = [np.isfinite(scored[number].expected_low) for number, _, _ in begins]
+        louder = _louder_than_echoes(begins, expects, max(quiet // ECHO, 1), origin)
+        for (number, own, strange), expecting in zip(begins, expects, strict=True):
             one, limit = scored[number], _limit(model, members[number].detector.name)
-            # Of detectors that expect a value: to one that counts, like `stuck`, all values are the same.
-            tells = strange & ~(back & np.isfinite(one.expected_low))
+            tells = strange & ~(expecting & (back | (own < louder)))
             # Who begins an alert names it, before who has been above its threshold all day.
             names_it = (tells & ~flag) | ((own > level) & (tells | ~flag))
             level = np.maximum(level, own)
-            raw, code = np.where(names_it, one.score, raw), np.where(names_it, np.int8(number), code)
+            says = one.score if one.lasting is None else one.lasting
+            raw, code = np.where(names_it, says, raw), np.where(names_it, np.int8(number), code)
             flag |= tells
             centre, half = (one.expected_low + one.expected_high) / 2, (one.expected_high - one.expected_low) / 2
             # The band of the first detector stands where nothing is strange.
@@ -176,6 +183,28 @@ class _Strongest:
             low, high = np.where(band, centre - half * limit, low), np.where(band, centre + half * limit, high)
         base = np.sqrt(squares / np.float32(max(sum(member.ranks for member in members), 1))).astype(np.float32)
         return cls(flag, level, base, code, raw, low, high)
+
+
+def _louder_than_echoes(
+    begins: Sequence[tuple[int, Levels, NDArray[np.bool_]]],
+    expects: Sequence[NDArray[np.bool_]],
+    short: int,
+    origin: int,
+) -> Levels:
+    """The level from which on a movement is news beside what was strange in the `short` columns before; 0 if nothing.
+
+    Args:
+        begins: of each detector its number, its levels, and where it is strange anew.
+        expects: of each, where it expects a value; only these tell movements.
+        short: columns.
+        origin: number of the first column.
+    """
+    if not begins:
+        return np.zeros((1, 1), np.float32)
+    moves = np.logical_or.reduce([strange & sees for (_, _, strange), sees in zip(begins, expects, strict=True)])
+    highest = np.maximum.reduce([np.where(sees, own, 0) for (_, own, _), sees in zip(begins, expects, strict=True)])
+    told = before(moves.astype(np.float32), short, origin) > 0
+    return np.where(told, ESCALATION * before(highest, short, origin), 0).astype(np.float32)
 
 
 def _limit(model: UnionModel, name: str) -> Levels:

@@ -32,8 +32,8 @@ class Member:
         least: smallest threshold that is believed: what is below is noise whatever the past was like.
         ranks: whether it takes part in the ranking of what is not flagged.
         days: of history that it needs before it says anything.
-        counts: its score is a number of columns. How long something lasts by chance falls off exponentially, as
-            waiting times do; other scores fall off so in their logarithm.
+        counts: its score is a number of columns or of nats. How long something lasts by chance falls off exponentially,
+            as waiting times do; other scores fall off so in their logarithm.
     """
 
     detector: GridDetector
@@ -53,7 +53,8 @@ class Member:
 
 
 COUNTED = 32.0
-"""Columns that make one of `Member.tail_of`: the steepest tail then falls by 1/e within one column."""
+"""Columns or nats that make one of `Member.tail_of`: the steepest tail then falls by 1/e within one of them, as what is
+measured in nats does."""
 
 
 def members() -> tuple[Member, ...]:

@@ -51,8 +51,9 @@ class Union:
     """All detectors together. Series are scored independently of each other once the model is there.
 
     A score of 1.0 or more is the begin of an alert: some detector is above its threshold, and higher than anything
-    in the quiet time (a day) before, so that a disturbance which lasts is told once, and again when it grows. That a
-    reading comes back to what was usual before is not told. From 0.5 to 1.0: what would be such a begin if the budget
+    in the quiet time (a day) before, so that a disturbance which lasts is told once, and again when it grows. What
+    other detectors find in the same movement within a quarter of that time is told only if it is much stranger; that a
+    reading comes back to what was usual before is not. From 0.5 to 1.0: what would be such a begin if the budget
     were larger. Below 0.5: how unusual the last readings are.
 
     Args:

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iot_pipeline.anomalies.engine import Grid, GridDetector
 from iot_pipeline.anomalies.engine.creep import Creep
@@ -21,7 +23,7 @@ from iot_pipeline.anomalies.engine.weekly_band import WeeklyBand
 from iot_pipeline.anomalies.engine.window_features import WindowFeatures
 from iot_pipeline.anomalies.engine.window_forest import WindowForest
 from iot_pipeline.anomalies.engine.window_kmeans import WindowKMeans
-from tests.anomalies.engine.series import DAY, STEP, Values, daily, grid
+from tests.anomalies.engine.series import DAY, START, STEP, Values, daily, grid
 
 FROM = 20 * DAY
 AT = FROM + 150
@@ -139,6 +141,40 @@ def test_series_that_tell_nothing_score_nothing(detector: GridDetector, values: 
     assert score.shape == everything.values.shape
     if detector.name != "stuck":
         assert np.nanmax(score, initial=0.0) <= 3 * DAY
+
+
+def resting_at_night(days: int) -> Values:
+    """Moves in the second half of the day; in the first one reading in six does."""
+    random = np.random.default_rng(9)
+    night = np.arange(days * DAY) % DAY < DAY // 2
+    return np.cumsum(np.where(night & (random.random(days * DAY) > 1 / 6), 0.0, random.normal(0, 1, days * DAY)))
+
+
+def test_rest_counts_where_the_signal_usually_moves() -> None:
+    values = resting_at_night(25)
+    noon, midnight = FROM + DAY * 3 // 4, FROM + DAY
+    values[noon : noon + 12] = values[noon]
+    values[midnight : midnight + 24] = values[midnight - 1] + 1
+    everything = grid(values)
+    detector = Stuck()
+    found = detector.score(everything, detector.fit(everything.head(FROM), ["a"]), slice(None))
+    assert found.score[0, noon + 11] > 2 * found.score[0, midnight + 23]
+    assert found.lasting is not None
+    assert found.lasting[0, [noon + 11, midnight + 23]].tolist() == [11, 23]
+    assert (found.score <= found.lasting).all()
+
+
+@given(st.integers(0, 3 * DAY), st.integers(1, DAY))
+def test_rest_has_the_same_score_to_the_last_bit_wherever_the_range_is_cut(cut: int, width: int) -> None:
+    everything = grid(resting_at_night(8))
+    detector = Stuck()
+    model = detector.fit(everything, ["a"])
+    at = 4 * DAY + cut
+    whole = detector.score(everything, model, slice(at, at + width))
+    begin = at - detector.lookback_of(everything)
+    short = Grid(everything.series, START + begin * STEP, STEP, everything.values[:, begin : at + width])
+    alone = detector.score(short, model, slice(at - begin, None))
+    np.testing.assert_array_equal(alone.score, whole.score)
 
 
 def test_sentinels_are_impossible_and_a_record_is_not() -> None:

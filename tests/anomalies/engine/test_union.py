@@ -88,7 +88,11 @@ def test_a_value_that_stays_is_told_where_few_digits_make_it_stay_often(learned:
     values[FROM + 130 : FROM + 180] = values[FROM + 130]
     model = union.fit(grid(values).head(FROM))
     flags = union.score(grid(values), model, slice(FROM, None)).filter(pl.col("detector") == "stuck")
-    assert START + (FROM + 130) * STEP < flags["ts"].item() < START + (FROM + 180) * STEP
+    told = flags["ts"].item()
+    assert START + (FROM + 130) * STEP < told < START + (FROM + 180) * STEP
+    # People are told the time, which is not the score.
+    hours = round((told - START - (FROM + 130) * STEP) / timedelta(hours=1))
+    assert flags["reason"].item().startswith(f"has not changed for {hours} h")
 
 
 @pytest.mark.parametrize("counts", [False, True])
@@ -107,6 +111,35 @@ def test_that_a_reading_comes_back_is_not_told(learned: tuple[Union, UnionModel]
     times = [START + at * STEP for at in (begin, end)]
     assert times[0] in flags["ts"].to_list()
     assert flags.filter(pl.col("ts").is_between(times[1], times[1] + 20 * STEP)).is_empty()
+
+
+def flood(values: Values, at: int, height: float) -> None:
+    """Rises within an hour and a half, recedes within days."""
+    since = np.arange(values.size - at)
+    values[at:] += height * (1 - np.exp(-since / 6)) * np.exp(-since / 200)
+
+
+def test_one_movement_is_told_once_though_several_detectors_see_it(learned: tuple[Union, UnionModel]) -> None:
+    values = daily(DAYS, seed=8)
+    flood(values, FROM + 50, 14)
+    begin = START + (FROM + 50) * STEP
+    times = flagged(learned, values)["ts"].to_list()
+    assert sum(begin <= ts < begin + timedelta(hours=6) for ts in times) == 1
+
+
+def test_what_is_much_stranger_than_the_movement_before_it_is_news(learned: tuple[Union, UnionModel]) -> None:
+    values = daily(DAYS, seed=8)
+    values[FROM + 50] += 3
+    values[FROM + 58] += 10
+    flags = flagged(learned, values).select("ts", "detector").rows()
+    assert {(START + (FROM + at) * STEP, "ridge_1") for at in (50, 58)} <= set(flags)
+
+
+def test_a_value_that_stays_after_a_step_is_news(learned: tuple[Union, UnionModel]) -> None:
+    values = daily(DAYS, seed=8)
+    values[FROM + 50 : FROM + 100] = values[FROM + 50] + 8
+    flags = flagged(learned, values)
+    assert flags["type"].to_list()[:2] == ["spike", "stuck"]
 
 
 def test_a_step_that_nothing_was_told_before_is_told_towards_the_usual_too(learned: tuple[Union, UnionModel]) -> None:
