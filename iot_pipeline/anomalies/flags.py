@@ -6,10 +6,8 @@ nothing about how flags are shown.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from queue import SimpleQueue
 
 import polars as pl
 import structlog
@@ -30,9 +28,6 @@ from iot_pipeline.stats.relations import device_minute_tree, flags_tree
 from iot_pipeline.trees import MinuteTree
 
 log = structlog.get_logger(__name__)
-
-SLICES_AT_ONCE = 2
-"""Slices of a large fleet that are scored at the same time: each takes some 700 MB."""
 
 CHUNK_MINUTES = 15
 """Minutes scored together: bounds memory (400 MB at 18,000 readings a minute); each chunk reads its look-back anew."""
@@ -110,25 +105,18 @@ def _score(
 ) -> tuple[pl.DataFrame, int]:
     """Flags of all devices and how many readings were looked at; of a large fleet, some devices at a time."""
     windows = Windows(settings, first, last, detectors)
-    memories: SimpleQueue[Memory] = SimpleQueue()
-    for _ in range(SLICES_AT_ONCE):
-        memories.put(Memory())
+    memory = Memory()
 
     def of(part: Slice) -> tuple[pl.DataFrame, int]:
-        memory = memories.get()
-        try:
-            window = windows.read(part, memory)
-            return score_window(window, detectors), int(window.minutes.filter(pl.col("minute") >= first)["count"].sum())
-        finally:
-            memories.put(memory)
+        window = windows.read(part, memory)
+        return score_window(window, detectors), int(window.minutes.filter(pl.col("minute") >= first)["count"].sum())
 
     together = pl.concat([detector.spans() for detector in detectors])
     tree = device_minute_tree(settings.paths)
     parts = slices_of(tree, windows.begin, first, last, cumulative=RollingZ().cumulative, together=together)
     if len(parts) == 1:
         return of(parts[0])
-    with ThreadPoolExecutor(SLICES_AT_ONCE) as pool:
-        found = list(pool.map(of, parts))
+    found = [of(part) for part in parts]
     return pl.concat([flags for flags, _ in found]).sort(FLAG_ORDER), sum(count for _, count in found)
 
 

@@ -16,6 +16,7 @@ from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MEANS, MOMEN
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import BEFORE, STATE_METRIC, told_states
 from iot_pipeline.anomalies.detectors.window import Asked
+from iot_pipeline.anomalies.side_by_side import ahead
 from iot_pipeline.anomalies.slices import Slice
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.settings import Settings
@@ -112,12 +113,12 @@ class Windows:
         early = self._tree.pieces(self.begin, moments - MINUTE, MEANS, where=part.where())
         late = self._tree.pieces(moments, self.last, [*MEANS, *MOMENTS], where=part.where())
         begins = {"mean": self.begin, **dict.fromkeys(MOMENTS, moments)}
-        grids = filled(chain(early, late), self.last, begins, memory)
+        grids = filled(ahead(chain(early, late)), self.last, begins, memory)
 
         def of_few(series: pl.DataFrame) -> MinuteGrids:
             wanted = _one_of(series["device_id"].unique().sort())
-            pieces = self._tree.pieces(moments, self.last, [*MEANS, *EXTREMES], where=wanted)
-            return filled(pieces, self.last, dict.fromkeys(("mean", *EXTREMES), moments), Memory())
+            pieces = self._tree.pieces(moments, self.last, ["minute", *SERIES, *EXTREMES], where=wanted)
+            return filled(ahead(pieces), self.last, dict.fromkeys(EXTREMES, moments), Memory())
 
         return replace(grids, of_few=of_few)
 

@@ -29,9 +29,10 @@ def test_numbers_are_those_of_a_join(rows: list[tuple[int, str, str, str | None]
 
 
 def fleet(count: int) -> pl.DataFrame:
-    """So many that they are looked up by hashes."""
-    return pl.DataFrame({"device_id": [f"m{number}" for number in range(count)]}).with_columns(
-        metric=pl.lit("t"), unit=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("K"))
+    """So many that they are looked up by hashes; devices have three metrics each."""
+    number = pl.int_range(pl.len())
+    return pl.DataFrame({"device_id": [f"m{number // 3}" for number in range(count)]}).with_columns(
+        metric=pl.format("t{}", number % 3), unit=pl.when(number % 2 == 0).then(pl.lit("K"))
     )
 
 

@@ -108,6 +108,12 @@ def test_every_device_is_in_one_slice(tmp_path: Path, monkeypatch: pytest.Monkey
     assert all(part.spoke is not None and part.spoke["series"].max() == rows.height for part in parts)
 
 
+def test_minutes_without_rows_are_one_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "SMALL_BYTES", -1)
+    tree, minute = device_minute_tree(load_settings(data=tmp_path).paths), at(MONDAY, 10)
+    assert slices.slices_of(tree, minute, minute, minute, cumulative=(), together=NOTHING) == [slices.Slice()]
+
+
 def test_a_machine_of_several_devices_is_not_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(data=tmp_path)
     today = write_days(settings.paths, 1)

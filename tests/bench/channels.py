@@ -19,7 +19,7 @@ import polars as pl
 from iot_pipeline.anomalies.channels.minutes import WINDOW
 from iot_pipeline.anomalies.detectors import ScoringWindow
 from iot_pipeline.anomalies.detectors.minute_grids import MinuteGrids
-from iot_pipeline.anomalies.detectors.numbering import SERIES
+from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.models.fitting import fit_day
 from iot_pipeline.anomalies.models.members import LOOKBACK, tell
@@ -185,7 +185,7 @@ def _score() -> None:
     )
     load = rng.normal(20, 1, (WINDOW, MACHINES)).repeat(count, axis=1)
     now = datetime(2026, 11, 22, 10, tzinfo=UTC)
-    grids = MinuteGrids(channels.select(SERIES), now, {"mean": load + rng.normal(0, 0.1, load.shape)})
+    grids = MinuteGrids(Directory(channels.select(SERIES)), now, {"mean": load + rng.normal(0, 0.1, load.shape)})
     window = ScoringWindow(
         readings=pl.DataFrame(schema=READING_SCHEMA),
         minutes=pl.DataFrame(schema=DEVICE_MINUTE_SCHEMA),

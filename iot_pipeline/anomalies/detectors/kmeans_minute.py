@@ -82,10 +82,10 @@ class KMeansMinute(ByItself):
                 pl.col("score") >= 1.0,
             ),
             pl.format(
-                "{}{} is one of {} values apart from the other {} of this minute, {} to {}{}",
+                "{}{} is {}apart from the other {} of this minute, {} to {}{}",
                 shown("value"),
                 shown_unit(),
-                "smaller",
+                pl.when(pl.col("smaller") > 1).then(pl.format("one of {} values ", "smaller")).otherwise(pl.lit("")),
                 pl.col("readings") - pl.col("smaller"),
                 shown("expected_low"),
                 shown("expected_high"),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from iot_pipeline.anomalies.detectors.minute_grids import MinuteGrids
 from iot_pipeline.anomalies.detectors.numbering import Numbers
 from iot_pipeline.anomalies.detectors.resolution import Floats, Places, decimal_places, spread_floor
+from iot_pipeline.anomalies.side_by_side import in_blocks
 from iot_pipeline.clock import MINUTE
 
 Grid = Floats
@@ -92,8 +93,8 @@ class LookBack:
         """
         counts, means, deviations = (self._rows(name) for name in ("count", "mean", "stddev"))
         usual = Moments(*(np.empty((self.minutes, counts.shape[1])) for _ in range(3)))
-        for start in range(0, counts.shape[1], SERIES_AT_ONCE):
-            part = slice(start, start + SERIES_AT_ONCE)
+
+        def add_up(part: slice) -> None:
             count, mean, deviation = (_zero_if_missing(rows[:, part]) for rows in (counts, means, deviations))
             within = (count - 1.0).clip(0.0) * deviation**2
             shape = (self.minutes, count.shape[1])
@@ -106,6 +107,8 @@ class LookBack:
                 squares += within[span] + count[span] * (mean[span] - centre) ** 2
             usual.count[:, part], usual.mean[:, part] = total, centre
             usual.variance[:, part] = squares / np.maximum(total - 1.0, 1.0)
+
+        in_blocks(add_up, counts.shape[1], SERIES_AT_ONCE)
         return usual
 
     def habits(self, usual: Moments, *, excursion: float, relative_floor: float) -> Habits:

@@ -34,15 +34,13 @@ class Memory:
     def __init__(self) -> None:
         self._kept: dict[str, Floats] = {}
 
-    def missing(self, name: str, shape: tuple[int, int]) -> Floats:
-        """NaN everywhere. What this gave under the same name before must not be in use any more."""
+    def room(self, name: str, shape: tuple[int, int]) -> Floats:
+        """With any numbers. What this gave under the same name before must not be in use any more."""
         size = shape[0] * shape[1]
         kept = self._kept.get(name)
         if kept is None or kept.size < size:
             kept = self._kept[name] = np.empty(size)
-        grid = kept[:size].reshape(shape)
-        grid.fill(np.nan)
-        return grid
+        return kept[:size].reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,22 @@ class MinuteGrids:
     """Statistics of some series by minute.
 
     Attributes:
-        series: SERIES, one row a column of the arrays.
+        directory: of the series, one a column of the arrays.
         last: minute of the last row (UTC) of all columns; they may begin with different minutes.
         columns: by name of their column in `device_minute`: (minutes, series), NaN where nothing was read or it is not
             known.
         of_few: gives such of some series (SERIES) with columns that are not here; None where all are here.
     """
 
-    series: pl.DataFrame
+    directory: Directory
     last: datetime
     columns: Mapping[str, Floats]
     of_few: Callable[[pl.DataFrame], "MinuteGrids"] | None = None
+
+    @property
+    def series(self) -> pl.DataFrame:
+        """SERIES, one row a column of the arrays."""
+        return self.directory.series
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> "MinuteGrids":
@@ -77,14 +80,14 @@ class MinuteGrids:
         """
         if self.of_few is not None and not set(names) <= set(self.columns):
             return self.of_few(series).of_series(series, *names)
-        number = Directory(self.series).numbers(series)
+        number = self.directory.numbers(series)
         if np.array_equal(number, np.arange(self.series.height)):
-            return MinuteGrids(self.series, self.last, {name: self.columns[name] for name in names})
+            return MinuteGrids(self.directory, self.last, {name: self.columns[name] for name in names})
         known = number >= 0
         columns = {name: np.full((len(self.columns[name]), number.size), np.nan) for name in names}
         for name, wanted in columns.items():
             wanted[:, known] = self.columns[name][:, number[known]]
-        return MinuteGrids(series, self.last, columns)
+        return MinuteGrids(Directory(series), self.last, columns)
 
     def between(self, name: str, first: datetime, last: datetime) -> Floats:
         """The statistic `name` of the minutes `first` to `last` (UTC), both included; NaN where there are none."""
@@ -105,38 +108,43 @@ def filled(
     """Put in rows piece by piece.
 
     Args:
-        pieces: columns MEANS, and of those minutes of which they are kept further statistics; unique by series and
-            minute. Rows without a finite mean, and of other minutes, are left out.
+        pieces: columns minute, SERIES, and of those minutes of which they are kept the statistics; unique by series
+            and minute. Other minutes are left out.
         last: last minute (UTC), included.
-        begins: by statistic the first minute (UTC) of which it is kept, of `mean` the earliest; memory is 8 bytes for
-            each series and minute.
+        begins: by statistic the first minute (UTC) of which it is kept, the earliest first; memory is 8 bytes for
+            each series and minute. Where the first statistic is no finite number, all are missing.
         memory: new, or that of former grids which nobody needs any more.
     """
     lengths = {name: round((last - begin) / MINUTE) + 1 for name, begin in begins.items()}
-    columns = {name: np.full((length, 0), np.nan) for name, length in lengths.items()}
+    columns = {name: np.empty((length, 0)) for name, length in lengths.items()}
     numbering = Numbering()
+    leading = next(iter(begins))
     for minute, rows in by_minute(pieces):
         row = round((minute - last) / MINUTE) - 1
-        if not -lengths["mean"] <= row < 0:
+        if not -lengths[leading] <= row < 0:
             continue
+        known = numbering.series.height
         number = numbering.numbers(rows.select(SERIES))
-        if numbering.series.height > columns["mean"].shape[1]:
-            columns = {name: _wider(name, grid, numbering.series.height, memory) for name, grid in columns.items()}
+        count = numbering.series.height
+        if count > columns[leading].shape[1]:
+            columns = {name: _wider(name, grid, count, memory) for name, grid in columns.items()}
+        for grid in columns.values():
+            grid[:, known:count] = np.nan
         at = slice(0, number.size) if np.array_equal(number, np.arange(number.size)) else number
-        known = np.isfinite(rows["mean"].to_numpy())
-        whole = bool(known.all())
+        finite = np.isfinite(rows[leading].to_numpy())
+        whole = bool(finite.all())
         for name, grid in columns.items():
             if -row <= len(grid):
                 told = rows[name].to_numpy()  # null is NaN
-                grid[row, at] = told if whole else np.where(known, told, np.nan)
+                grid[row, at] = told if whole else np.where(finite, told, np.nan)
     count = numbering.series.height
-    return MinuteGrids(numbering.series, last, {name: grid[:, :count] for name, grid in columns.items()})
+    return MinuteGrids(numbering.directory, last, {name: grid[:, :count] for name, grid in columns.items()})
 
 
 def _wider(name: str, grid: Floats, series: int, memory: Memory) -> Floats:
     """Room for `series` series, and for some that may come up later: the first minute seldom has all."""
     known = grid.copy()  # it may lie where the wider one will
-    wider = memory.missing(name, (len(grid), series + series // SPARE))
+    wider = memory.room(name, (len(grid), series + series // SPARE))
     wider[:, : known.shape[1]] = known
     return wider
 
@@ -144,7 +152,11 @@ def _wider(name: str, grid: Floats, series: int, memory: Memory) -> Floats:
 def by_minute(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[datetime, pl.DataFrame]]:
     """Rows by their `minute`, in the order of the pieces; a minute may come several times."""
     for piece in pieces:
-        mixed = piece["minute"].rle().len() > MOST_RUNS
+        minutes = piece["minute"]
+        if piece.height and minutes.min() == minutes.max():
+            yield minutes[0], piece
+            continue
+        mixed = minutes.rle().len() > MOST_RUNS
         rows = piece.sort("minute", maintain_order=True) if mixed else piece
         start = 0
         for length, minute in rows["minute"].rle().struct.unnest().iter_rows():

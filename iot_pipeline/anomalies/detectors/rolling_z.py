@@ -13,7 +13,7 @@ import polars as pl
 from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags, shown, shown_unit, version_of
 from iot_pipeline.anomalies.detectors.look_back import LookBack, Moments
 from iot_pipeline.anomalies.detectors.minute_grids import EXTREMES, MinuteGrids
-from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory, numbers_of_runs
+from iot_pipeline.anomalies.detectors.numbering import SERIES, numbers_of_runs
 from iot_pipeline.anomalies.detectors.resolution import CONTINUOUS, Floats, decimal_places, spread_floor
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.clock import MINUTE
@@ -84,7 +84,7 @@ class RollingZ(ByItself):
         narrowest = self._narrowest(usual)
         readings = window.numbers(self._suspects(window, grids, usual, narrowest))
         readings = readings.filter(~pl.col("metric").is_in(self.cumulative))
-        series = numbers_of_runs(readings.select(SERIES), Directory(grids.series))
+        series = numbers_of_runs(readings.select(SERIES), grids.directory)
         minute = (readings["minute"] - window.first).dt.total_minutes().to_numpy()
         value = readings["value"].to_numpy()
         # One that is not known (-1) is looked up like any other and left out then.
@@ -141,7 +141,7 @@ class RollingZ(ByItself):
         if window.asked is None:
             return None
         rows = window.minutes.filter(pl.col("minute").is_between(window.first, window.last))
-        series = Directory(grids.series).numbers(rows.select(SERIES))
+        series = grids.directory.numbers(rows.select(SERIES))
         known = series >= 0
         rows, series = rows.filter(pl.Series(known)), series[known]
         minute = (rows["minute"] - window.first).dt.total_minutes().to_numpy()

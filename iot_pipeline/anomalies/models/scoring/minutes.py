@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from iot_pipeline.anomalies.detectors.base import ByItself, no_flags, shown_unit
-from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory
+from iot_pipeline.anomalies.detectors.numbering import SERIES, Directory, Numbers
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.engine.detector import FlagType
@@ -21,6 +21,7 @@ from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.members import CHANCE, LEARNED, LOOKBACK, MEMBERS, THRESHOLDS, tell
 from iot_pipeline.anomalies.models.minute_grid import silent_intake, spoken
 from iot_pipeline.anomalies.models.model import MinuteModel, SeriesState
+from iot_pipeline.anomalies.side_by_side import in_blocks
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.stats.relations import FLAGS_SCHEMA
@@ -29,11 +30,30 @@ KINDS = (FlagType.RANGE, *(member.kind for member in MEMBERS))
 TYPES = tuple(kind.value for kind in KINDS)
 """Names of the flags' detectors, which are their types; of several about one minute the strongest is told."""
 
-SERIES_AT_ONCE = 16_384
+SERIES_AT_ONCE = 8_192
 """Rows of a grid that are scored at a time: bounds memory, and a column of them stays in the processor's cache."""
 
 LEAST_READY = 3
 """Series of a class that must have a past before a new one is measured with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What some series are measured with.
+
+    Attributes:
+        series: their rows among those that were asked for.
+        table: with LEARNED and THRESHOLDS.
+        row: of `table`, one for each of `series`.
+    """
+
+    series: Numbers
+    table: pl.DataFrame
+    row: Numbers
+
+    def of(self, some: slice) -> pl.DataFrame:
+        """LEARNED and THRESHOLDS of these of `series`."""
+        return self.table.select(*LEARNED, *THRESHOLDS)[self.row[some]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +90,19 @@ class LearnedMinutes(ByItself):
         cumulative = RollingZ().cumulative
         spoke = window.spoke if window.spoke is not None else spoken(grids, cumulative)
         silent = silent_intake(spoke, window.first, window.last, LOOKBACK)
-        heard = np.isfinite(grids.between("mean", begin, window.last)).any(axis=0)
-        levels = ~grids.series["metric"].is_in(cumulative)
-        series = self.parameters(grids.series.filter(pl.Series(heard) & levels))
         means = grids.between("mean", begin, window.last)
-        number = Directory(grids.series).numbers(series.select(SERIES))
+        heard = np.isfinite(means).any(axis=0)
+        levels = ~grids.series["metric"].is_in(cumulative).to_numpy()
+        column = np.flatnonzero(heard & levels)
         flags = [no_flags()]
-        for start in range(0, series.height, SERIES_AT_ONCE):
-            rows = slice(start, start + SERIES_AT_ONCE)
-            part = Grid(series[rows].select(SERIES), begin, MINUTE, means[:, number[rows]].T)
-            flags.append(self._flags(part, series[rows], silent))
+        for measures in self._measures(grids.series[column]):
+
+            def of(some: slice, measures: Measures = measures) -> pl.DataFrame:
+                columns = column[measures.series[some]]
+                part = Grid(grids.series[columns], begin, MINUTE, means[:, columns].T)
+                return self._flags(part, measures.of(some), silent)
+
+            flags += in_blocks(of, measures.series.size, SERIES_AT_ONCE)
         return window.at_readings(pl.concat(flags))
 
     def parameters(self, series: pl.DataFrame) -> pl.DataFrame:
@@ -87,34 +110,43 @@ class LearnedMinutes(ByItself):
 
         A series that is new, or still learning, is measured with what its class has learned.
         """
-        numbers = [*LEARNED, *THRESHOLDS]
-        known = self._known(series)
+        parts = [
+            pl.concat([series[one.series].select(SERIES), one.of(slice(None))], how="horizontal")
+            for one in self._measures(series)
+        ]
+        return pl.concat(parts)
+
+    def _measures(self, series: pl.DataFrame) -> list[Measures]:
+        learned = self._near(series)
+        number = Directory(learned.select(SERIES)).numbers(series.select(SERIES))
+        row = pl.Series("row", number).set(pl.Series(number < 0), None)
+        known = learned.select(pl.col("class", "state").gather(row)).with_columns(row).with_row_index("asked")
         ready = pl.col("state") == SeriesState.READY.value
-        own = known.filter(ready).select(*SERIES, *numbers)
+        own = known.filter(ready)
+        measures = [Measures(own["asked"].to_numpy(), learned, own["row"].to_numpy())]
         young = known.filter(
             ~ready.fill_null(value=False) & (pl.col("state") != SeriesState.COUNTER.value).fill_null(value=True)
-        )
+        ).select("asked", "class")
         if young.is_empty():
-            return own
+            return measures
         # A class that a series was learned in is stored with it; that of a new one is what its device tells now.
-        new = young.filter(pl.col("class").is_null())
-        classed = young.filter(pl.col("class").is_not_null()).select(*SERIES, "class")
-        if new.height:
-            classed = pl.concat([classed, class_of(self.paths, new.select(SERIES)).select(*SERIES, "class")])
-        lent = self.model.classes.filter(pl.col("ready") >= LEAST_READY).select("class", *numbers)
-        return pl.concat([own, classed.join(lent, on="class", how="inner").select(*SERIES, *numbers)])
+        new = young.filter(pl.col("class").is_null())["asked"]
+        classed = young.filter(pl.col("class").is_not_null())
+        if new.len():
+            told = class_of(self.paths, series[new].select(SERIES)).select(new, "class")
+            classed = pl.concat([classed, told])
+        lent = self.model.classes.filter(pl.col("ready") >= LEAST_READY)
+        rows = classed.join(lent.select("class").with_row_index("row"), on="class", how="inner")
+        return [*measures, Measures(rows["asked"].to_numpy(), lent, rows["row"].to_numpy())]
 
-    def _known(self, series: pl.DataFrame) -> pl.DataFrame:
-        """`series` with what the model says of each, null where it says nothing."""
+    def _near(self, series: pl.DataFrame) -> pl.DataFrame:
+        """What the model says of `series`, and of devices between these: of a large fleet some are scored at a time."""
         learned = self.model.series
         devices = learned["device_id"]
-        if series.height and devices.is_sorted():
-            # Of a large fleet some devices are scored at a time.
-            low, high = (str(name) for name in (series["device_id"].min(), series["device_id"].max()))
-            learned = learned[devices.search_sorted(low, "left") : devices.search_sorted(high, "right")]
-        number = Directory(learned.select(SERIES)).numbers(series.select(SERIES))
-        row = pl.Series(number).set(pl.Series(number < 0), None)
-        return pl.concat([series.select(SERIES), learned.drop(SERIES).select(pl.all().gather(row))], how="horizontal")
+        if series.is_empty() or not devices.is_sorted():
+            return learned
+        low, high = (str(name) for name in (series["device_id"].min(), series["device_id"].max()))
+        return learned[devices.search_sorted(low, "left") : devices.search_sorted(high, "right")]
 
     def _flags(self, grid: Grid, table: pl.DataFrame, silent: NDArray[np.bool_]) -> pl.DataFrame:
         columns = slice(LOOKBACK, grid.width)
