@@ -12,7 +12,7 @@ from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.events.event import STANDS, no_events
 from iot_pipeline.anomalies.events.store import read_events
 from iot_pipeline.anomalies.feedback import FeedbackLabel, read_feedback
-from iot_pipeline.anomalies.kinds import with_type
+from iot_pipeline.anomalies.kinds import DAY_DETECTORS, with_type
 from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.clock import MINUTE, floor_minute
 from iot_pipeline.paths import DataPaths
@@ -31,6 +31,9 @@ PATIENCE = 10
 LARGEST = 1.5
 """Of a factor, on logarithms of scores: a threshold of 4 becomes 10, and no more."""
 
+_LEARNED = (pl.col("detector") == pl.col("type")) | pl.col("detector").is_in(DAY_DETECTORS)
+"""Detectors that are named by their type, and those of whole days."""
+
 PRECISION_SCHEMA = {
     "detector": pl.String(),
     "type": pl.String(),
@@ -47,7 +50,8 @@ def precision_table(paths: DataPaths) -> pl.DataFrame:
 
     precision = confirmed / (confirmed + false alarms). The factor on the logarithm of a threshold is
     NEUTRAL over the precision drawn towards NEUTRAL by PATIENCE labels, (c + PATIENCE x NEUTRAL) / (c + f + PATIENCE),
-    within 1 and LARGEST: people never lower a threshold below what the budget of alerts asks for.
+    within 1 and LARGEST: people never lower a threshold below what the budget of alerts asks for. It is null for
+    detectors whose thresholds nobody learns: there it moves nothing.
     """
     judged = _judged(paths)
     if judged.is_empty():
@@ -60,7 +64,7 @@ def precision_table(paths: DataPaths) -> pl.DataFrame:
         .agg(confirmed.sum().alias("confirmed"), (~confirmed).sum().alias("false_alarms"))
         .with_columns(
             (pl.col("confirmed") / (pl.col("confirmed") + pl.col("false_alarms"))).alias("precision"),
-            (NEUTRAL / drawn).clip(1.0, LARGEST).alias("factor"),
+            pl.when(_LEARNED).then((NEUTRAL / drawn).clip(1.0, LARGEST)).alias("factor"),
         )
         .select(pl.col(name).cast(kind) for name, kind in PRECISION_SCHEMA.items())
         .sort("detector", "type", "class")

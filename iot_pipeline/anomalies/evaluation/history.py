@@ -21,6 +21,8 @@ EXPECTED = "expected columns: series, ts, value (long form), or series, ts and o
 OTHER_ENCODING = "cp1252"
 """What text that is neither UTF-8 nor UTF-16 is taken for: Windows, western Europe."""
 
+_DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*$"
+
 _PARQUET = b"PAR1"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _TRUE, _FALSE = ["1", "1.0", "true", "t", "yes", "y"], ["0", "0.0", "false", "f", "no", "n"]
@@ -130,7 +132,17 @@ def _parsed(source: Path | bytes) -> pl.DataFrame:
     stripped = [name.strip() for name in names]
     if len(set(stripped)) == len(names):
         table = table.rename(dict(zip(names, stripped, strict=True)))
+    if separator != ",":
+        table = table.with_columns(
+            _with_points(one) for one in table if one.dtype == pl.String and one.name != "series"
+        )
     return table.with_columns(_as_written(table["series"])) if "series" in table.columns else table
+
+
+def _with_points(texts: pl.Series) -> pl.Series:
+    """Numbers with a decimal comma, as spreadsheets of many countries have them, with a point; other texts as is."""
+    decimal = texts.str.contains(_DECIMAL_COMMA)
+    return texts.zip_with(~decimal.fill_null(value=False), texts.str.replace(",", "."))
 
 
 def _as_written(names: pl.Series) -> pl.Series:

@@ -3,20 +3,27 @@
 The product's own methods are here in that shape; the baselines beside them are in `baselines.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 
 from iot_pipeline.anomalies.channels import Channels
+from iot_pipeline.anomalies.channels.model import ChannelsModel
 from iot_pipeline.anomalies.engine import Grid, Union
+from iot_pipeline.anomalies.engine.gap import Gap
+from iot_pipeline.anomalies.engine.levels import UnionModel
+from iot_pipeline.anomalies.engine.members import Member
 
 ModelT = TypeVar("ModelT")
 
 SUBJECT = "series"
 CHANNEL = "channel"
 """Columns of `Grid.series`: one row a subject and channel. A subject with one channel is a single series."""
+
+GAP_SHARE = 0.05
+"""Of a device's budget, for its silence; as in the union of single series."""
 
 LEARNING = "learning"
 """The reason given while nothing can be said."""
@@ -95,11 +102,40 @@ class _Fitted(Generic[ModelT]):
         return cells(self.detectors.score(grid, self.model, columns))
 
 
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """The ensemble of channels, and beside it the silence of whole devices: no channel of theirs is strange then."""
+
+    channels: Channels = field(default_factory=Channels)
+    gaps: Union = field(default_factory=lambda: Union(members=(Member(detector=Gap(), share=GAP_SHARE, least=4.0),)))
+
+    def fit(self, grid: Grid, *, budget: float) -> tuple[ChannelsModel, UnionModel]:
+        """What both learn."""
+        return self.channels.fit(grid, budget=budget), self.gaps.fit(_heard(grid), budget=budget)
+
+    def score(self, grid: Grid, model: tuple[ChannelsModel, UnionModel], columns: slice) -> pl.DataFrame:
+        """See `Channels.score`; where a device falls silent, type, score and reason are those of the gap."""
+        found = self.channels.score(grid, model[0], columns)
+        silent = self.gaps.score(_heard(grid), model[1], columns)
+        gap = silent.select("score", "flag", "type", "reason").with_columns(
+            pl.lit(None, pl.Float64).alias("expected_low"), pl.lit(None, pl.Float64).alias("expected_high")
+        )
+        begins = silent["flag"] & ~found["flag"]
+        return found.with_columns(gap[name].zip_with(begins, found[name]).alias(name) for name in gap.columns)
+
+
+def _heard(grid: Grid) -> Grid:
+    """One row a device: 1 where any of its channels was read."""
+    devices = grid.series.select(SUBJECT).unique(maintain_order=True)
+    known = np.isfinite(grid.values).reshape(devices.height, -1, grid.width).any(axis=1)
+    return Grid(devices, grid.start, grid.step, np.where(known, 1.0, np.nan))
+
+
 def method_for(channels: int) -> Method:
     """The product's method for devices of so many channels."""
     if channels == 1:
         return ProductMethod(Union(), "union")
-    return ProductMethod(Channels(), "channels")
+    return ProductMethod(Devices(), "channels")
 
 
 def cells(found: pl.DataFrame) -> pl.DataFrame:

@@ -41,13 +41,14 @@ def print_measures(
     history: History, scored: pl.DataFrame, budget: float, seconds: float, out: TextIO, *, as_json: bool
 ) -> None:
     """Say what came out: alerts by series without labels, all measures with them."""
-    micros = 1e6 * seconds / max(scored.height, 1)
     rows = scored.with_columns(
         history.instants,
         history.frame[history.channels[0]].alias("value"),
         pl.lit(value=False).alias("label") if history.label is None else history.label,
     )
     found = measure(rows, budget=budget)
+    # Of some rows that are only learned from it would be the time to get ready.
+    micros = 1e6 * seconds / scored.height if found.readings else math.nan
     if as_json:
         told: dict[str, object] = {**asdict(found), "us_per_reading": micros, "labelled": history.label is not None}
         out.write(json.dumps({name: _plain(value) for name, value in told.items()}, indent=1) + "\n")
@@ -97,7 +98,7 @@ def _cell(name: str, row: dict[str, object]) -> str:
 
 def _lines(found: Measures, micros: float) -> list[tuple[str, str, str]]:
     return [
-        ("series", f"{found.series}", f"{found.readings} rows scored, {found.device_days:.4g} device-days"),
+        ("series", f"{found.series}", _scored(found)),
         (
             "VUS-PR",
             _text(found.vus_pr),
@@ -110,22 +111,28 @@ def _lines(found: Measures, micros: float) -> list[tuple[str, str, str]]:
         ("time in alarm", _text(found.time_in_alarm), f"outside of events {_text(found.clean_time_in_alarm)}"),
         ("F1 of rows", _text(found.f1), f"false alarm rate {_text(found.far)}, missing alarm rate {_text(found.mar)}"),
         ("NAB score", f"{found.nab_alerts:.1f}", f"of alerts, best threshold; of all rows {found.nab:.1f}"),
-        ("speed", f"{micros:.1f}", "microseconds per reading, learning included"),
+        ("speed", _text(micros, 1), "microseconds per reading, learning included"),
     ]
 
 
 def _unlabelled(found: Measures, micros: float) -> list[tuple[str, str, str]]:
     return [
-        ("series", f"{found.series}", f"{found.readings} rows scored, {found.device_days:.4g} device-days"),
+        ("series", f"{found.series}", _scored(found)),
         ("alerts", _text(found.false_per_day), "per device-day"),
         ("time in alarm", _text(found.time_in_alarm), "share of the rows scored"),
-        ("speed", f"{micros:.1f}", "microseconds per reading, learning included"),
+        ("speed", _text(micros, 1), "microseconds per reading, learning included"),
         ("measures", "-", "need a column label, 0 or 1"),
     ]
 
 
-def _text(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+def _scored(found: Measures) -> str:
+    if not found.readings:
+        return "no row was scored: all lie in the part that is learned from; --fit-until ends it earlier"
+    return f"{found.readings} rows scored, {found.device_days:.4g} device-days"
+
+
+def _text(value: float, digits: int = 3) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _seconds(value: float) -> str:

@@ -16,11 +16,16 @@ UNITS = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
 _BY_MAGNITUDE = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (float("inf"), "ns"))
 
 _WITH_ZONE = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")
-_WITHOUT_ZONE = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+# Between dots the day comes first wherever dates are written so; between slashes nobody can know.
+_DOTTED = ("%d.%m.%YT%H:%M:%S%.f", "%d.%m.%YT%H:%M", "%d.%m.%Y")
+_WITHOUT_ZONE = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", *_DOTTED)
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 """Microseconds since 1970 of the years 1 to 9999; what lies outside is no time."""
 
-_FORMS = "2026-11-22T10:42:00Z, 2026-11-22 10:42:00 (UTC), 2026-11-22, or a number since 1970 in s, ms, us or ns"
+_FORMS = (
+    "2026-11-22T10:42:00Z, 2026-11-22 10:42:00 (UTC), 22.11.2026 10:42, 2026-11-22, or a number since 1970 in s, ms, "
+    "us or ns"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,11 @@ def _of_texts(texts: pl.Series, unit: str | None) -> Stamps:
     numbers = texts.cast(pl.Float64, strict=False)
     if texts.len() and numbers.null_count() == texts.null_count() < texts.len():
         return _of_numbers(numbers, numbers, unit)
-    joined = texts.str.replace(r"^(\d{4}-\d\d-\d\d)[ t]", "${1}T")
+    joined = texts.str.replace(r"^(\d{4}-\d\d-\d\d|\d\d?\.\d\d?\.\d{4})[ t]", "${1}T")
     zoned = joined.str.replace(r" ?[zZ]$", "+00:00").str.replace(r"(T.*[+-]\d\d)(\d\d)$", "${1}:${2}")
     zoned = zoned.str.replace(r"(T[^+-]*[+-]\d\d)$", "${1}:00")
     us = pl.Series("us", [None], pl.Int64).new_from_index(0, texts.len())
-    without = 0
+    without = dotted = 0
     for form in (*_WITH_ZONE, *_WITHOUT_ZONE):
         if us.null_count() == texts.null_count():
             break
@@ -80,10 +85,12 @@ def _of_texts(texts: pl.Series, unit: str | None) -> Stamps:
         read = timed.str.to_datetime(form, time_unit="us", time_zone=zone, strict=False)
         us = us.zip_with(us.is_not_null(), _us(read))
         without += 0 if zone else us.len() - us.null_count() - known
+        dotted += us.len() - us.null_count() - known if form in _DOTTED else 0
     unread = texts.filter(texts.is_not_null() & us.is_null())
     if unread.len() and unread.len() == texts.len() - texts.null_count():
         raise ConfigurationError(f"column ts holds texts such as {unread[0]!r}; expected {_FORMS}")
-    told = "ISO 8601 texts" + (", those without a zone taken as UTC" if without else "")
+    told = "texts, ISO 8601 or day.month.year" if dotted else "ISO 8601 texts"
+    told += ", those without a zone taken as UTC" if without else ""
     if unread.len():
         told += f"; {unread.len()} cannot be read, such as {unread[0]!r}: these rows are not scored"
     return Stamps(us, told)

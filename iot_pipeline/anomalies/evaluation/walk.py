@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from iot_pipeline.anomalies.engine import Grid
+from iot_pipeline.anomalies.engine import FlagType, Grid
+from iot_pipeline.anomalies.engine.explain import silence
 from iot_pipeline.anomalies.evaluation.groups import Group, groups_of, rows_of
 from iot_pipeline.anomalies.evaluation.lattice import (
     clocks,
@@ -154,6 +155,9 @@ def _segments(
         identity = identity.join(pl.DataFrame({CHANNEL: names}), how="cross", maintain_order="left_right")
     grid = Grid(identity, group.start, step, group.values)
     history = group.values.copy()
+    untold = (
+        pl.DataFrame(schema=SCORED_SCHEMA).clear(group.names.height).with_columns(pl.lit(value=False).alias("flag"))
+    )
     bounds = refits(0, group.fit, grid.width, max(refit // step, 1))
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         rows = group.rows.filter(pl.col("column").is_between(begin, end, closed="left"), ~pl.col("learning"))
@@ -162,27 +166,54 @@ def _segments(
         if scored.height != group.names.height * (end - begin):
             raise ValueError(f"{method.name} gave {scored.height} cells for {group.names.height} x {end - begin}")
         _leave_out(history, scored, names, begin, end)
-        place = _told_at(scored, rows, begin, end)
-        yield rows.select("row").hstack(
-            scored[place].select(pl.col(name).cast(kind) for name, kind in SCORED_SCHEMA.items())
-        )
+        cells = scored.select(pl.col(name).cast(kind) for name, kind in SCORED_SCHEMA.items())
+        told, untold = _told(cells, untold, rows, begin, step)
+        yield told
 
 
-def _told_at(scored: pl.DataFrame, rows: pl.DataFrame, begin: int, end: int) -> NDArray[np.int64]:
-    """For each row: the cell whose score it gets, its own or a flagged empty one since the row before it."""
-    width = end - begin
-    column = rows["column"].to_numpy() - begin
-    base = rows["place"].to_numpy() * width
-    own: NDArray[np.int64] = base + column
-    since = np.maximum(rows["before"].to_numpy() + 1 - begin, 0)
-    flags = scored["flag"].to_numpy()
-    flagged = np.concatenate(([0], np.cumsum(flags)))
-    unseen = (flagged[own] - flagged[base + np.minimum(since, column)] > 0) & ~flags[own]
-    score = scored["score"].to_numpy()
-    for at in np.flatnonzero(unseen):
-        gap = slice(int(base[at] + since[at]), int(own[at]))
-        own[at] = gap.start + int(np.argmax(np.where(flags[gap], score[gap], -np.inf)))
-    return own
+def _told(
+    cells: pl.DataFrame, untold: pl.DataFrame, rows: pl.DataFrame, begin: int, step: timedelta
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What each row is told: its own cell, or a flagged empty one since the row before it.
+
+    Args:
+        cells: SCORED_SCHEMA, of all series from the column `begin` on.
+        untold: SCORED_SCHEMA, one cell for each series: the strangest flagged one since its last row.
+        rows: row, place of the series, column, and column of the row before.
+        begin: first column of `cells`.
+        step: of the grid.
+
+    Returns:
+        Row and SCORED_SCHEMA for each of `rows`; and what is untold after them.
+    """
+    every, series = pl.concat([cells, untold]), np.arange(untold.height)
+    # What is untold stands before all others of its series.
+    order = np.column_stack([cells.height + series, np.arange(cells.height).reshape(untold.height, -1)])
+    flags = every["flag"].to_numpy()[order]
+    strength = np.where(flags, every["score"].to_numpy()[order], -np.inf)
+    flagged = np.pad(flags.cumsum(axis=1), ((0, 0), (1, 0)))
+    place = rows["place"].to_numpy()
+    column = rows["column"].to_numpy() - begin + 1
+    since = np.clip(rows["before"].to_numpy() - begin + 2, 0, column)
+    at = column.copy()
+    unseen = (flagged[place, column] > flagged[place, since]) & ~flags[place, column]
+    for row in np.flatnonzero(unseen):
+        at[row] = since[row] + int(np.argmax(strength[place[row], since[row] : column[row]]))
+    seconds = pl.lit((rows["column"] - rows["before"]) * step.total_seconds())
+    told = every[order[place, at]].with_columns(
+        pl.when(pl.Series(unseen), pl.col("type") == FlagType.GAP)
+        .then(silence(seconds))
+        .otherwise("reason")
+        .alias("reason")
+    )
+    last = np.full(untold.height, -1)
+    np.maximum.at(last, place, column)
+    waiting = np.where(np.arange(order.shape[1]) > last[:, None], strength, -np.inf)
+    strangest = every[order[series, waiting.argmax(axis=1)]]
+    return (
+        rows.select("row").hstack(told),
+        strangest.with_columns(pl.Series("flag", np.isfinite(waiting.max(axis=1)), pl.Boolean)),
+    )
 
 
 def _leave_out(history: NDArray[np.float64], scored: pl.DataFrame, names: list[str], begin: int, end: int) -> None:

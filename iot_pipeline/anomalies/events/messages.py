@@ -12,7 +12,7 @@ from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.clock import contiguous_ranges, floor_minute
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.correcting import current_readings
+from iot_pipeline.stats.corrections.applying import current_readings
 from iot_pipeline.stats.inputs import minute_input_files
 from iot_pipeline.stats.relations import EVENT_SCHEMA
 from iot_pipeline.stats.session import engine

@@ -4,10 +4,12 @@ Pure; which events are compared is decided in `store.py`.
 """
 
 import hashlib
+from datetime import timedelta
 
 import polars as pl
 
-from iot_pipeline.anomalies.events.event import KEY, EventStatus
+from iot_pipeline.anomalies.events.event import KEY, EventStatus, recovery
+from iot_pipeline.anomalies.events.pace import UNKNOWN, with_interval
 from iot_pipeline.stats.relations import EVENT_SCHEMA
 
 _NAME = ("event_id", "revision")
@@ -15,21 +17,25 @@ _NAME = ("event_id", "revision")
 _COURSE = ("status", "closed_at")
 
 
-def revise(before: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+def revise(before: pl.DataFrame, found: pl.DataFrame, pace: pl.DataFrame = UNKNOWN) -> pl.DataFrame:
     """Give each event found its name and revision, and withdraw what is not found any more.
 
     An event that overlaps one of before (same series and type) is that event, the earliest first: it keeps the name
-    under which it was told. Of two that became one, the later is withdrawn. One that was withdrawn comes back under
-    its name.
+    under which it was told. So is one that is closer than the recovery time to one of which nothing is left: late
+    readings can move all flags of an event to readings beside it, and people would be told of it again. Of two that
+    became one, the later is withdrawn. One that was withdrawn comes back under its name.
 
     Args:
         before: EVENT_SCHEMA, the events that `found` was made in place of, withdrawn ones too.
         found: EVENT_SCHEMA; event_id and revision are ignored.
+        pace: how often series speak, see `pace.py`.
 
     Returns:
         EVENT_SCHEMA: all of `found` and the rest of `before` as withdrawn, sorted by opened_at and KEY.
     """
-    named = found.drop(_NAME).join(_inherited(before, found), on=[*KEY, "opened_at"], how="left", nulls_equal=True)
+    named = found.drop(_NAME).join(
+        _inherited(before, found, pace), on=[*KEY, "opened_at"], how="left", nulls_equal=True
+    )
     told = before.select("event_id", "revision", *_told_columns(), _content().alias("told_content"))
     compared = named.join(told, on="event_id", how="left").with_columns(_content().alias("content"))
     known = pl.col("revision").is_not_null()
@@ -50,7 +56,7 @@ def revise(before: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([revised.select(list(EVENT_SCHEMA)), withdrawn]).sort("opened_at", *KEY, "event_id")
 
 
-def _inherited(before: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+def _inherited(before: pl.DataFrame, found: pl.DataFrame, pace: pl.DataFrame) -> pl.DataFrame:
     """KEY, opened_at and event_id of each event found that is one of before; each of both at most once."""
     old = before.select(
         *KEY,
@@ -59,11 +65,18 @@ def _inherited(before: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
         pl.col("last_flag_at").alias("old_last"),
         (pl.col("status") == EventStatus.WITHDRAWN.value).alias("old_withdrawn"),
     )
+    apart = pl.max_horizontal(
+        pl.col("old_opened_at") - pl.col("last_flag_at"), pl.col("opened_at") - pl.col("old_last"), timedelta(0)
+    )
+    beside = (apart <= pl.col("recovery")) & ~pl.col("old_withdrawn")
+    same_day = pl.col("old_opened_at").dt.date() == pl.col("opened_at").dt.date()
     pairs = (
-        found.select(*KEY, "opened_at", "last_flag_at")
+        with_interval(found.select(*KEY, "opened_at", "last_flag_at"), pace)
+        .with_columns(recovery().alias("recovery"))
         .join(old, on=list(KEY), how="inner", nulls_equal=True)
-        .filter(pl.col("old_opened_at") <= pl.col("last_flag_at"), pl.col("opened_at") <= pl.col("old_last"))
-        .sort("old_withdrawn", "old_opened_at", "event_id", "opened_at")
+        .with_columns((apart > timedelta(0)).alias("apart"))
+        .filter(~pl.col("apart") | (beside & same_day))
+        .sort("apart", "old_withdrawn", "old_opened_at", "event_id", "opened_at")
     )
     first_heir = pairs.unique("event_id", keep="first", maintain_order=True)
     return first_heir.unique([*KEY, "opened_at"], keep="first", maintain_order=True).select(

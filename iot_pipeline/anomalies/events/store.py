@@ -112,7 +112,7 @@ def update_events(settings: Settings, first: datetime, last: datetime, *, front:
             scored_until=max(front or last, last) + MINUTE,
         )
         found = with_messages(settings, found.join(context, on="event_id", how="anti"), cut)
-        revised = revise(cut, found)
+        revised = revise(cut, found, pace)
         for day in _days_of(pl.concat([cut, revised])):
             of_day = pl.concat([kept, revised]).filter(pl.col("opened_at").dt.date() == day)
             write_parquet(of_day.sort("opened_at", *KEY, "event_id"), events_file(paths, day))

@@ -57,7 +57,7 @@ class Unseen:
         vus: mean VUS-PR over series with a labelled fault; NaN without enough labels.
         random: the same of random scores.
         labels: labelled faults that were looked at.
-        device_days: of the devices that spoke.
+        device_days: of the devices that were scored, each from its first minute of the day on.
     """
 
     devices: int
@@ -116,8 +116,20 @@ def unseen_day(settings: Settings, model: MinuteModel, manifest: Manifest) -> Un
         vus=float(np.mean([own for own, _ in vus])) if enough else math.nan,
         random=float(np.mean([other for _, other in vus])) if enough else math.nan,
         labels=labels.height,
-        device_days=devices * ((last - begin + MINUTE) / DAY),
+        device_days=_device_days(past, table, begin),
     )
+
+
+def _device_days(past: History, scored: pl.DataFrame, begin: datetime) -> float:
+    """A device that began to speak an hour ago had no day in which it could raise an alert."""
+    since = (
+        past.rows.filter(pl.col("minute") >= begin)
+        .join(scored.lazy().select(SERIES), on=SERIES, how="semi", nulls_equal=True)
+        .group_by("device_id")
+        .agg(pl.col("minute").min())
+    )
+    lived = pl.lit(past.last, UTC_MICROSECONDS) - pl.col("minute") + pl.duration(minutes=1)
+    return float(since.select((lived.dt.total_seconds() / DAY.total_seconds()).sum()).collect().item())
 
 
 def _lasting(labels: pl.DataFrame) -> pl.DataFrame:

@@ -51,7 +51,7 @@ def due(
     Args:
         events: EVENT_SCHEMA.
         attempts: what was tried over all channels in these days.
-        settled: (event_id, channel) that are not tried again.
+        settled: (event_id, channel) that are not tried now.
         channel: the one that is asked for.
         now: present instant (UTC).
         least: less grave events are shown and not told.

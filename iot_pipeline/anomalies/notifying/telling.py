@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,7 +17,9 @@ from iot_pipeline.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-MOST_ATTEMPTS = 5
+WAITS = tuple(timedelta(seconds=seconds) for seconds in (20, 40, 80, 160, 320))
+"""Between attempts, by whoever calls each half minute: a receiver that is started anew, which takes minutes, still
+hears of what it missed while that is news."""
 _TOLD = (
     "event_id",
     "severity",
@@ -41,8 +43,8 @@ def tell_new_events(
 ) -> Mapping[Outcome, int]:
     """Tell of the events that are due, over every channel by itself; returns how many came to what.
 
-    One caller at a time. A channel that fails does not hold up the others; what failed is tried again by the next
-    call while the event is new.
+    One caller at a time. A channel that fails does not hold up the others; what failed is tried again by a
+    later call while the event is new.
 
     Args:
         settings: where the data is, how grave an event must be and how many an hour are told.
@@ -55,7 +57,7 @@ def tell_new_events(
     now = now or utc_now()
     events = read_events(settings.paths, now.date() - DAY, now.date())
     attempts = told_since(settings.paths, now)
-    done = settled(attempts, most_attempts=MOST_ATTEMPTS)
+    done = settled(attempts, now=now, waits=WAITS)
     outcomes: Counter[Outcome] = Counter()
     for channel in channels(settings) if over is None else over:
         chosen = due(

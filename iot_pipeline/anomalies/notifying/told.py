@@ -6,8 +6,9 @@ An attempt that has a beginning and no end was cut short by a crash. Nobody know
 repeated: an alarm told twice is taken for two.
 """
 
-from collections.abc import Iterable
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -48,15 +49,25 @@ def told_since(paths: DataPaths, now: datetime) -> list[Attempt]:
     return [attempt for day in (now.date() - DAY, now.date()) for attempt in _read(paths, day)]
 
 
-def settled(attempts: Iterable[Attempt], *, most_attempts: int) -> set[tuple[str, str]]:
-    """(event_id, channel) of what must not be tried (again)."""
-    state: dict[tuple[str, str], Outcome] = {}
-    failures: dict[tuple[str, str], int] = {}
+def settled(attempts: Iterable[Attempt], *, now: datetime, waits: Sequence[timedelta]) -> set[tuple[str, str]]:
+    """(event_id, channel) of what must not be tried now: that has an end, or failed too lately or too often.
+
+    Args:
+        attempts: oldest first.
+        now: present instant (UTC).
+        waits: after the first failure, the second, ...; after one more nothing is tried again.
+    """
+    last: dict[tuple[str, str], Attempt] = {}
+    failures: Counter[tuple[str, str]] = Counter()
     for attempt in attempts:
         name = (attempt.event_id, attempt.channel)
-        state[name] = attempt.outcome
-        failures[name] = failures.get(name, 0) + (attempt.outcome is Outcome.FAILED)
-    return {name for name, last in state.items() if last is not Outcome.FAILED or failures[name] >= most_attempts}
+        last[name] = attempt
+        failures[name] += attempt.outcome is Outcome.FAILED
+    return {name for name, one in last.items() if not _again(one, failures[name], now, waits)}
+
+
+def _again(last: Attempt, failures: int, now: datetime, waits: Sequence[timedelta]) -> bool:
+    return last.outcome is Outcome.FAILED and failures <= len(waits) and now >= last.at + waits[failures - 1]
 
 
 def _read(paths: DataPaths, day: date) -> list[Attempt]:

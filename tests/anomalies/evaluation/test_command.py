@@ -44,6 +44,14 @@ def test_wide_parquet_without_labels_says_how_many_alerts_there_were(tmp_path: P
     assert "wide form, 3 channels: =HYPERLINK(1), power, heat" in done.stderr
 
 
+def test_a_file_that_is_only_learned_from_says_so_and_has_no_figures(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("series,ts,value\npump,2026-11-01T00:00:00Z,1\n")
+    done = iot(tmp_path / "one.csv")
+    assert done.returncode == 0, done.stderr
+    assert "no row was scored" in done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("speed")] == ["-"]
+
+
 def test_sets_are_measured_with_each_detector(tmp_path: Path) -> None:
     write_sets(tmp_path)
     done = iot("--sets", tmp_path, "--set", "nab", "--detector", "random,global_z", "--out", tmp_path / "table.parquet")

@@ -62,6 +62,16 @@ def test_separators_are_told_from_the_header(tmp_path: Path, separator: str) -> 
     assert read_history(csv(tmp_path, LONG.replace(",", separator))).frame.height == 3
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_numbers_may_have_a_decimal_comma_where_commas_separate_nothing(tmp_path: Path, separator: str) -> None:
+    rows = ["series,ts,current,place,flow", "1_5,22.11.2026 10:42,-1_5,a_b,2", "1_5,22.11.2026 10:43,3,a_c,0_25e-1", ""]
+    history = read_history(csv(tmp_path, "\n".join(rows).replace(",", separator).replace("_", ",")))
+    assert history.channels == ("current", "flow")
+    assert history.frame["current"].to_list() == [-1.5, 3.0]
+    assert history.frame["flow"].to_list() == [2.0, 0.025]
+    assert history.frame["series"].to_list() == ["1,5", "1,5"]
+
+
 def test_names_are_names(tmp_path: Path) -> None:
     text = 'series,ts,"=cmd|\' /C calc\'!A0",us\n"=1+1",1700000000,1,2\n'
     history = read_history(csv(tmp_path, text))

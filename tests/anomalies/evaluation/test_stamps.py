@@ -25,6 +25,8 @@ US = 1_763_808_120_000_000
         "2025-11-22 11:42:00.000000+0100",
         "2025-11-22T05:42:00-05",
         "  2025-11-22T10:42:00 Z ",
+        "22.11.2025 10:42",
+        "22.11.2025T10:42:00.000",
         "1763808120",
         "1763808120.0",
         1_763_808_120,
@@ -52,6 +54,17 @@ def test_forms_may_be_mixed_and_what_cannot_be_read_is_told() -> None:
     assert stamps.us.to_list() == [US, US, None, None]
     assert "1 cannot be read, such as 'yesterday'" in stamps.told
     assert "taken as UTC" in stamps.told
+
+
+def test_the_day_comes_first_between_dots() -> None:
+    stamps = read_stamps(pl.Series("ts", ["01.02.2025 00:00:00", "1.2.2025"]))
+    assert stamps.us.to_list() == read_stamps(pl.Series("ts", 2 * ["2025-02-01"])).us.to_list()
+    assert stamps.told == "texts, ISO 8601 or day.month.year, those without a zone taken as UTC"
+
+
+def test_days_between_slashes_are_nobodys_guess() -> None:
+    with pytest.raises(ConfigurationError, match="01/02/2025"):
+        read_stamps(pl.Series("ts", ["01/02/2025 00:00:00"]))
 
 
 def test_the_unit_of_numbers_is_told_and_can_be_given() -> None:

@@ -147,6 +147,27 @@ def test_each_series_can_have_its_own_begin() -> None:
     assert dict(learning.iter_rows()) == {"river": 4 * 96, "lake": 6 * 96, "sea": DAYS * 96}
 
 
+@pytest.mark.parametrize("hours", [5, 30])
+@pytest.mark.parametrize("after", [2, 22])
+def test_silence_is_told_at_the_row_that_ends_it_whatever_was_learned_meanwhile(after: int, hours: int) -> None:
+    frame, begin = long(), FIT + timedelta(days=1, hours=after)
+    frame = frame.filter(~pl.col("ts").is_between(begin, begin + timedelta(hours=hours), closed="none"))
+    scored = walk_forward(pl.concat([long(1, series="lake"), frame]), fit_until=FIT)
+    told = scored.filter(pl.col("type") == "gap")
+    assert told["series"].to_list() == ["river"]
+    assert told["ts"].to_list() == [begin + timedelta(hours=hours)]
+    assert told["reason"].to_list() == [f"nothing was read for {hours} h"]
+
+
+def test_a_device_that_falls_silent_as_a_whole_is_told() -> None:
+    frame, until = wide(), START + timedelta(seconds=500)
+    frame = frame.filter(~pl.col("ts").is_between(START + timedelta(seconds=900), START + timedelta(seconds=1_020)))
+    told = walk_forward(frame, fit_until=until, budget=10.0).filter(pl.col("type") == "gap")
+    assert told["ts"].to_list() == [START + timedelta(seconds=1_021)]
+    assert told["reason"].to_list() == ["nothing was read for 2 min"]
+    assert told["expected_low"].to_list() == [None]
+
+
 def test_repeated_rows_all_have_the_score_of_the_first() -> None:
     frame = long()
     doubled = pl.concat([frame, frame.with_columns(pl.col("value") + 1e6)])

@@ -205,6 +205,22 @@ def test_an_event_of_which_nothing_is_left_is_withdrawn_and_comes_back_under_its
     assert (again["event_id"], again["status"], again["revision"]) == (before["event_id"], "closed", 3)
 
 
+def test_late_data_that_moves_all_flags_to_readings_beside_them_leaves_the_event_its_name(world: Settings) -> None:
+    look(world, [at(3), at(4)], 0, 20)
+    (before,) = events(world).iter_rows(named=True)
+    look(world, [at(1)], 1, 4, front=20)
+
+    (after,) = events(world).iter_rows(named=True)
+    assert (after["event_id"], after["revision"], after["opened_at"]) == (before["event_id"], 2, at(1)[0])
+
+
+def test_what_is_farther_than_the_recovery_time_from_an_event_that_is_gone_is_another_one(world: Settings) -> None:
+    look(world, [at(9)], 0, 20)
+    look(world, [at(1)], 1, 9, front=20)
+
+    assert sorted(events(world)["status"]) == ["closed", "withdrawn"]
+
+
 def test_two_events_that_turn_out_to_be_one_leave_the_name_of_the_earlier(world: Settings) -> None:
     look(world, [at(1), at(9)], 0, 20)
     first, second = events(world)["event_id"]

@@ -162,6 +162,20 @@ def test_labels_judge_the_order_of_scores_and_random_stays_below(settings: Setti
     assert seen.vus > judging.VUS_FLOOR > seen.random
 
 
+def test_a_device_that_began_to_speak_late_lived_no_whole_day(settings: Settings) -> None:
+    fitted = fit_day(settings, DAY_FOUR)
+    assert fitted is not None
+    told = values(DAY_FOUR)
+    first, *rest = told
+    late = frame(DAY_FOUR, {first: told[first]}).filter(pl.col("minute") >= at(DAY_FOUR, 18))
+    write_day(settings.paths, DAY_FOUR, pl.concat([frame(DAY_FOUR, {name: told[name] for name in rest}), late]))
+
+    seen = unseen_day(settings, fitted.model, fitted.manifest)
+
+    assert seen is not None
+    assert seen.device_days == pytest.approx(len(rest) + 0.25)
+
+
 def test_a_stored_model_comes_back_and_a_changed_one_is_told(settings: Settings) -> None:
     write_day(settings.paths, DAY_FOUR, frame(DAY_FOUR, values(DAY_FOUR)))
     manifest = learn_day(settings, DAY_FOUR).manifest

@@ -97,6 +97,20 @@ def test_a_flag_that_is_no_event_counts_for_itself(settings: Settings) -> None:
     assert counts(settings) == {"spike": (0, 1), "step": (1, 0)}
 
 
+def test_only_thresholds_that_are_learned_have_a_factor(settings: Settings) -> None:
+    keep_event(settings, (0, "rolling_z", 5.0), (1, "spike", 2.0))
+    keep_event(settings, (30, "day_drift", 2.0))
+    say(settings, FeedbackLabel.false_alarm, 0, "rolling_z")
+    say(settings, FeedbackLabel.false_alarm, 30, "day_drift")
+    table = precision_table(settings.paths)
+    assert dict(table.select("detector", pl.col("factor").is_not_null()).iter_rows()) == {
+        "rolling_z": False,
+        "spike": True,
+        "day_drift": True,
+    }
+    assert set(table["precision"]) == {0.0}
+
+
 def test_nothing_said_is_no_precision(settings: Settings) -> None:
     assert precision_table(settings.paths).is_empty()
 

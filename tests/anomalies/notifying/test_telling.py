@@ -146,13 +146,15 @@ def test_a_channel_that_fails_is_tried_again_and_holds_up_no_other(settings: Set
     assert (broken.ids(), whole.ids()) == (["e0"], ["e0"])
 
 
-def test_it_gives_up_after_five_attempts(settings: Settings) -> None:
+def test_it_tries_again_ever_more_rarely_and_gives_up_after_six_attempts(settings: Settings) -> None:
     broken = Listener(broken=True)
-    keep_events(settings, {"last_flag_at": NOW + timedelta(minutes=30)})
+    keep_events(settings, {"last_flag_at": NOW + timedelta(minutes=60)})
 
-    outcomes = [tell_new_events(settings, now=NOW + timedelta(minutes=n), over=[broken]) for n in range(7)]
+    calls = range(0, 60 * 60, 30)
+    outcomes = [tell_new_events(settings, now=NOW + timedelta(seconds=seconds), over=[broken]) for seconds in calls]
 
-    assert outcomes == [{Outcome.FAILED: 1}] * 5 + [{}] * 2
+    tried = [seconds for seconds, outcome in zip(calls, outcomes, strict=True) if outcome]
+    assert tried == [0, 30, 90, 180, 360, 690]
 
 
 def test_an_attempt_that_a_crash_cut_short_is_not_repeated(settings: Settings) -> None:
@@ -269,7 +271,7 @@ def test_an_mqtt_channel_publishes_and_the_collector_leaves_it_out(
 
     assert tell_new_events(settings, now=NOW, over=[MqttChannel(settings, "plant/alarms")]) == {Outcome.SENT: 1}
 
-    topic, payload = heard.get(timeout=10)
+    topic, payload = heard.get(timeout=60)
     assert (topic, json.loads(payload)["event_id"]) == ("plant/alarms", "e0")
     message = Message(NOW, "mqtt", topic, payload, 1, False)
     filling = Filling(settings)
