@@ -256,6 +256,11 @@ class Settings(BaseSettings):
         return parts.port or BROKER_SCHEMES[parts.scheme]
 
     @property
+    def broker_address(self) -> str:
+        """`host:port` of the broker, as people are told it."""
+        return f"{self.broker_host}:{self.broker_port}"
+
+    @property
     def broker_tls(self) -> bool:
         """Whether the connection is TLS."""
         return urlsplit(self.broker_url).scheme == "mqtts"

@@ -1,4 +1,4 @@
-"""Parquet trees by minute: one file a minute, replaced whole, and one sealed version a closed day.
+"""Parquet trees by minute: one file a minute, replaced whole, and one sealed version a closed day (`sealed_days.py`).
 
 What the columns mean belongs to the stage that owns the tree; SQL views over trees are in
 `stats/warehouse.py`, and the sealing of readings, which need deduplication, in `stats/sealing.py`.
@@ -8,31 +8,24 @@ What the columns mean belongs to the stage that owns the tree; SQL views over tr
     <root>/sealed/dt=YYYY-MM-DD/v=<version>/part-000.parquet    all minutes of a closed day
     <root>/{open,sealed}/dt=1970-01-01/...                  no rows: a glob never finds nothing
 
-A day is sealed when it has a version folder, and the newest one counts. The folder is renamed into
-place complete, so its name is the seal: a reader that lists versions first and files after sees each
-row exactly once at every instant, because what a version supersedes is deleted only after a grace
-period (`superseded`). Writers of one tree take turns by a lock file; readers never wait.
+Writers of one tree take turns by a lock file; readers never wait.
 """
 
-import contextlib
-import os
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
 from filelock import FileLock
 
-from iot_pipeline.clock import day_key, minutes_between, parse_day, utc_now
-from iot_pipeline.errors import StorageUnavailable
-from iot_pipeline.files import fsync_folder, write_parquet
+from iot_pipeline.clock import day_key, minutes_between, parse_day
+from iot_pipeline.files import write_parquet
 from iot_pipeline.hour_files import OpenPart, copy_closed_hours, open_parts
 from iot_pipeline.paths import day_folder, minute_folder
+from iot_pipeline.sealed_days import SEED_DAY, SealedDays, days_below
 
 Schema = Mapping[str, pl.DataType]
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
@@ -40,108 +33,8 @@ UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 PARTITION_MINUTE = "partition_minute"
 # Of files that are read together where rows are taken piece by piece.
 PIECE_BYTES = 32_000_000
-SEED_DAY = date(1970, 1, 1)
-VERSION_FORMAT = "%Y%m%dT%H%M%S%fZ"
 SEED_VERSION = "00000000T000000000000Z"
 _PATH_MINUTE = r"dt=(\d{4}-\d{2}-\d{2})[/\\]hm=(\d{4})[/\\]"
-
-
-@dataclass(frozen=True, slots=True)
-class SealedDays:
-    """The versions of the closed days of one tree."""
-
-    root: Path
-
-    def _day(self, day: date) -> Path:
-        return day_folder(self.root, day)
-
-    def versions(self, day: date) -> list[Path]:
-        """Folders of all versions of `day` that still exist, oldest first."""
-        try:
-            return sorted(path for path in self._day(day).iterdir() if path.name.startswith("v="))
-        except FileNotFoundError:
-            return []
-
-    def current(self, day: date) -> Path | None:
-        """Folder of the version that counts, or None while the day is open."""
-        versions = self.versions(day)
-        return versions[-1] if versions else None
-
-    def files(self, day: date) -> list[Path]:
-        """Files of the version that counts; none while the day is open."""
-        current = self.current(day)
-        return sorted(current.glob("part-*.parquet")) if current else []
-
-    def days(self) -> list[date]:
-        """All sealed days, oldest first."""
-        return [day for day in _days_below(self.root) if self.current(day) is not None]
-
-    @contextlib.contextmanager
-    def publishing(self, day: date) -> Iterator[Path]:
-        """Yield an empty folder; on success its files become the version of `day` that counts.
-
-        Files are fsynced and the folder appears by one rename. On any failure nothing changes.
-
-        Raises:
-            StorageUnavailable: the operating system refused.
-        """
-        parent = self._day(day)
-        building = parent / f"building-{uuid.uuid4().hex[:12]}"
-        try:
-            building.mkdir(parents=True)
-            try:
-                yield building
-                for path in building.iterdir():
-                    with path.open("rb") as handle:
-                        os.fsync(handle.fileno())
-                fsync_folder(building)
-                building.rename(parent / f"v={self._next_version(day)}")
-                fsync_folder(parent)
-                fsync_folder(self.root)
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
-        except OSError as error:
-            raise StorageUnavailable(
-                f"cannot seal {day} in {self.root}: {error.strerror or error}; the day is as it was before. "
-                "Check free space and permissions with `iot doctor`."
-            ) from error
-
-    def _next_version(self, day: date) -> str:
-        # Strictly after the present version even when the clock was set back: the newest name wins.
-        version = utc_now()
-        if (current := self.current(day)) is not None:
-            version = max(version, version_time(current) + timedelta(microseconds=1))
-        return version.strftime(VERSION_FORMAT)
-
-    def superseded(self, now: datetime, grace: timedelta) -> list[Path]:
-        """Version folders that a newer version replaced at least `grace` ago."""
-        return [
-            old
-            for day in self.days()
-            for old, newer in _pairs(self.versions(day))
-            if version_time(newer) + grace <= now
-        ]
-
-    def remove_superseded(self, now: datetime, grace: timedelta) -> list[Path]:
-        """Delete what `superseded` lists, and return it."""
-        folders = self.superseded(now, grace)
-        for folder in folders:
-            shutil.rmtree(folder)
-        return folders
-
-    def sealed_since(self, day: date) -> datetime | None:
-        """When the oldest version that still exists was sealed; None while the day is open."""
-        versions = self.versions(day)
-        return version_time(versions[0]) if versions else None
-
-
-def version_time(folder: Path) -> datetime:
-    """When the version in `folder` (`v=<version>`) was sealed, in UTC."""
-    return datetime.strptime(folder.name.removeprefix("v="), VERSION_FORMAT).replace(tzinfo=UTC)
-
-
-def _pairs(folders: list[Path]) -> Iterable[tuple[Path, Path]]:
-    return pairwise(folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +60,7 @@ class MinuteTree:
 
     def open_days(self) -> list[date]:
         """Days with open minutes, oldest first; of a sealed day they wait for deletion."""
-        return _days_below(self.open)
+        return days_below(self.open)
 
     @property
     def open_seed(self) -> Path:
@@ -381,11 +274,6 @@ def write_seed(frame: pl.DataFrame, path: Path) -> None:
     """Write a file without rows unless it is there with the same columns. Raises StorageUnavailable."""
     if not path.exists() or pl.read_parquet_schema(path) != dict(frame.clear().schema):
         write_parquet(frame.clear(), path)
-
-
-def _days_below(folder: Path) -> list[date]:
-    days = sorted(parse_day(path.name.removeprefix("dt=")) for path in folder.glob("dt=*"))
-    return [day for day in days if day != SEED_DAY]
 
 
 def _at(minute: datetime) -> pl.Expr:

@@ -58,6 +58,11 @@ def test_every_job_sensor_and_schedule_is_described(definitions: dg.Definitions)
     assert [name for name, description in told.items() if not description] == []
 
 
+def test_late_minutes_are_not_looked_for_in_step_with_the_minute_chain(definitions: dg.Definitions) -> None:
+    (sensor,) = (one for one in definitions.get_repository_def().sensor_defs if one.name == "late_minutes")
+    assert 60 % (sensor.minimum_interval_seconds or 60)
+
+
 def test_backfills_by_hand_cover_the_assets_of_their_partitions(definitions: dg.Definitions) -> None:
     by_partitions: dict[str, set[str]] = {}
     for node in definitions.resolve_asset_graph().asset_nodes:

@@ -86,7 +86,7 @@ def test_a_version_is_newer_than_the_one_before_even_if_the_clock_was_set_back(
     tree = tree_at(tmp_path)
     tree.write(START, rows(START, 1))
     tree.seal(DAY)
-    monkeypatch.setattr("iot_pipeline.trees.utc_now", lambda: START - timedelta(days=300))
+    monkeypatch.setattr("iot_pipeline.sealed_days.utc_now", lambda: START - timedelta(days=300))
     tree.write(START, rows(START, 2))
     assert tree.read(START, START)["value"].to_list() == [2]
 

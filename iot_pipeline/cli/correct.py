@@ -14,7 +14,7 @@ from iot_pipeline.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from iot_pipeline.stats.correction_effect import Effect
-    from iot_pipeline.stats.corrections import Correction
+    from iot_pipeline.stats.corrections.correction import Correction
 
 correct = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(correct, name="correct")
@@ -58,7 +58,7 @@ def record_correction(
     if context.invoked_subcommand is not None:
         return
     from iot_pipeline.stats.correction_effect import effect_of, record
-    from iot_pipeline.stats.corrections import Action, new_correction
+    from iot_pipeline.stats.corrections.correction import Action, new_correction
 
     scaled = scale is not None or offset is not None
     chosen = [action for action, on in zip(Action, (drop, scaled, replace is not None), strict=True) if on]
@@ -93,7 +93,7 @@ def list_corrections(*, data: DataOption = None) -> None:
     Example:
       iot correct list
     """
-    from iot_pipeline.stats.corrections import read_corrections
+    from iot_pipeline.stats.corrections.store import read_corrections
 
     found = read_corrections(settings_with(data=data).paths)
     for correction in found:
@@ -117,7 +117,8 @@ def remove_correction(
       iot correct remove 20261122T101500-3f2a --why "it was right after all"
     """
     from iot_pipeline.stats.correction_effect import record
-    from iot_pipeline.stats.corrections import find_correction, removed
+    from iot_pipeline.stats.corrections.correction import removed
+    from iot_pipeline.stats.corrections.store import find_correction
 
     if not why.strip():
         raise ConfigurationError("--why is empty: a removal says why")

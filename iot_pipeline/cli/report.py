@@ -18,7 +18,9 @@ def report(
     *,
     data: DataOption = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the reports and what they take.")] = False,
-    style: Annotated[str, typer.Option("--format", metavar="table|csv|json", help="How rows are written.")] = "table",
+    style: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json|spreadsheet", help="How rows are written.")
+    ] = "table",
     begin: Annotated[
         str | None, typer.Option("--from", metavar="T", help="Begin, UTC: 2026-11-22 or 2026-11-22T10:00.")
     ] = None,

@@ -44,7 +44,9 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT, WITH, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.")],
     *,
     data: DataOption = None,
-    style: Annotated[str, typer.Option("--format", metavar="table|csv|json", help="How rows are written.")] = "table",
+    style: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json|spreadsheet", help="How rows are written.")
+    ] = "table",
 ) -> None:
     """Ask DuckDB about everything that is stored.
 

@@ -23,7 +23,7 @@ def landing_assets(settings: Settings) -> list[dg.AssetSpec]:
         owners=["team:plant"],
         description="Messages of all sensors at the broker: JSON of any shape and Sparkplug B.",
         metadata={
-            "broker": dg.MetadataValue.text(f"{settings.broker_host}:{settings.broker_port}"),
+            "broker": dg.MetadataValue.text(settings.broker_address),
             "topics": dg.MetadataValue.json(list(settings.topics)),
         },
     )

@@ -1,6 +1,6 @@
 """What has to be true before `iot up` starts anything; each failure is one line that says what to do.
 
-Deeper checks of a running or resting installation are `doctor.py`'s.
+Deeper checks of a running or resting installation are `doctor/`'s.
 """
 
 import contextlib

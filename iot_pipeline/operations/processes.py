@@ -113,7 +113,7 @@ class Plan:
         )
 
     def _collector(self, kind: SourceKind) -> ProcessSpec:
-        broker = f"{self.settings.broker_host}:{self.settings.broker_port}"
+        broker = self.settings.broker_address
         does = {
             SourceKind.mqtt: f"is subscribed at {broker} and lands what arrives",
             SourceKind.sparkplug: f"is Sparkplug host {self.settings.sparkplug_host_id} at {broker}",

@@ -25,10 +25,10 @@ from iot_pipeline.readings.backlog import undecoded
 from iot_pipeline.readings.build import device_tree, quarantine_tree
 from iot_pipeline.readings.store import event_day_files, open_root
 from iot_pipeline.retained import Level, kept_since, mark_kept_since
+from iot_pipeline.sealed_days import SEED_DAY, version_time
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.published import published_day
 from iot_pipeline.stats.relations import DAY_MODELS, flags_tree, minute_marts, sealed_readings
-from iot_pipeline.trees import SEED_DAY, version_time
 
 log = structlog.get_logger(__name__)
 

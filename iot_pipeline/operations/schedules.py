@@ -105,8 +105,7 @@ def repair_days_schedule(settings: Settings, *, job: AssetJob, assets: Sequence[
         if runs_in_flight(context.instance, "day") or runs_in_flight(context.instance, REPAIR):
             return dg.SkipReason("a run of the day chain is in flight")
         now = context.scheduled_execution_time
-        closed = [day for day in days_with_readings(settings.paths) if day < now.date()]
-        days = missing_days(context.instance, assets, closed)
+        days = missing_days(context.instance, assets, _closed_days(settings, now))
         requests = [_request(now, day_key(first), day_key(last)) for first, last in day_ranges(days)]
         return requests or dg.SkipReason("no day is missing and none has failed")
 
@@ -131,13 +130,10 @@ def late_day_flags_schedule(settings: Settings, job: AssetJob) -> dg.ScheduleDef
         if runs_in_flight(context.instance, LATE_DAY_FLAGS):
             return dg.SkipReason("the runs of the last night have not ended")
         now = context.scheduled_execution_time
-        closed = {day for day in days_with_readings(settings.paths) if day < now.date()}
-        days = closed & days_behind(_days_made(context.instance, DEVICE_HOUR), _days_made(context.instance, DAY_FLAGS))
+        behind = days_behind(_days_made(context.instance, DEVICE_HOUR), _days_made(context.instance, DAY_FLAGS))
+        days = behind.intersection(_closed_days(settings, now))
         requests = [
-            dg.RunRequest(
-                run_key=f"{day_key(first)}/{day_key(last)}@{now:%Y-%m-%dT%H}",
-                tags={**range_tags(day_key(first), day_key(last)), CHAIN_TAG: LATE_DAY_FLAGS, PRIORITY_TAG: "-1"},
-            )
+            _request(now, day_key(first), day_key(last), chain=LATE_DAY_FLAGS, priority=-1)
             for first, last in day_ranges(days, DAYS_AT_ONCE)
         ]
         return requests or dg.SkipReason("no day that was flagged looks back at a day that changed since")
@@ -248,8 +244,13 @@ def _in_the_making(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str
     return {key for key in keys if any(len(key) == len(first) and first <= key <= last for first, last in spans)}
 
 
-def _request(now: datetime, first: str, last: str) -> dg.RunRequest:
+def _request(now: datetime, first: str, last: str, *, chain: str = REPAIR, priority: int = 3) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{first}/{last}@{now:%Y-%m-%dT%H}",
-        tags={**range_tags(first, last), CHAIN_TAG: REPAIR, PRIORITY_TAG: "3"},
+        tags={**range_tags(first, last), CHAIN_TAG: chain, PRIORITY_TAG: str(priority)},
     )
+
+
+def _closed_days(settings: Settings, now: datetime) -> list[date]:
+    """Days with readings that were over at `now`, oldest first."""
+    return [day for day in days_with_readings(settings.paths) if day < now.date()]

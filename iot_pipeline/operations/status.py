@@ -1,6 +1,6 @@
 """`iot status`: what runs, what came in, how far the statistics are. Looks only, changes nothing.
 
-Whether the installation is sound is `doctor.py`'s question. Everything here is read from files
+Whether the installation is sound is `doctor/`'s question. Everything here is read from files
 that are replaced whole, so it works at any moment, also when nothing runs.
 
 The JSON keys are an interface: they are added to, not renamed. Instants are ISO 8601 in UTC.

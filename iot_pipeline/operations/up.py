@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from iot_pipeline.clock import MINUTE, floor_minute, utc_now
 from iot_pipeline.operations import preflight
@@ -208,29 +210,39 @@ def welcome(plan: Plan, *, seconds: float) -> str:
     """What a person reads once everything runs: addresses, what is there, and when."""
     now = utc_now()
     # What a person types next has to find this instance.
+    iot = typed("iot")
     where = "" if plan.paths.root == load_settings().paths.root else f" --data {shlex.quote(str(plan.paths.root))}"
     lines = [f"\nEverything runs ({seconds:.0f} s).\n"]
     if plan.dagster:
         lines.append(f"  Pages    {plan.web_url}   live figures, devices, anomalies; the API is at /api/v1/docs")
         lines.append(f"  Dagster  {plan.dagster_url}   the flow as a graph, its runs, checks and freshness")
     lines.append(f"  Broker   {plan.settings.broker_url}   publish to it and it is collected")
-    lines.append(f"  Data     {plan.paths.root}   Parquet files; query them with `iot sql`\n")
+    lines.append(f"  Data     {plan.paths.root}   Parquet files; query them with `{iot} sql`\n")
     if plan.simulator:
-        lines.append(f"  now        messages land:      iot status{where}")
+        lines.append(f"  now        messages land:      {iot} status{where}")
     if plan.dagster:
         built = floor_minute(now) + MINUTE + plan.settings.intake_delay + EXPECTED_BUILD
         lines.append(
             f"  {built:%H:%M} UTC  first statistics:   "
-            f'iot sql{where} "SELECT * FROM device_minute ORDER BY minute DESC LIMIT 10"'
+            f'{iot} sql{where} "SELECT * FROM device_minute ORDER BY minute DESC LIMIT 10"'
         )
         if plan.simulator:
             lines.append(
                 f"  {built + MINUTE:%H:%M} UTC  first flags:        "
-                f'iot sql{where} "SELECT event_ts, device_id, reason FROM anomaly_flags ORDER BY event_ts"'
+                f'{iot} sql{where} "SELECT event_ts, device_id, reason FROM anomaly_flags ORDER BY event_ts"'
             )
         lines.append("  hourly     the present day by hour and day; at 00:20 UTC yesterday is sealed and built")
     lines.append(f"\nStop with Ctrl-C. Logs: {plan.paths.logs}")
     return "\n".join(lines)
+
+
+def typed(command: str) -> str:
+    """How a command of this environment is typed in this terminal: with its path, unless it is found without."""
+    beside = Path(sys.executable).with_name(command)
+    if shutil.which(command) is not None or not beside.exists():
+        return command
+    folder = Path.cwd()
+    return shlex.quote(str(beside.relative_to(folder) if beside.is_relative_to(folder) else beside))
 
 
 def _line(spec: ProcessSpec) -> str:

@@ -1,4 +1,4 @@
-"""Where readings are and how they are read back.
+"""Where readings are: the names of their files and folders, and which of these there are.
 
     data/readings/open/dt=<event day>/hm=<HHMM>/landed-<landing minute>.parquet
     data/readings/open/dt=<event day>/hm=day/landed-<landing minute>.parquet    older than the minute window
@@ -15,12 +15,7 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
 
-import polars as pl
-
-from iot_pipeline.clock import MINUTE, minutes_between
 from iot_pipeline.paths import DataPaths, day_folder
-from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
-from iot_pipeline.trees import SealedDays
 
 LANDED_FORMAT = "%Y%m%dT%H%M"
 DAY_PARTITION = "day"
@@ -78,43 +73,3 @@ def _names_in(folder: Path) -> frozenset[str]:
 def event_day_files(paths: DataPaths, day: date) -> list[Path]:
     """All open files of an event day, those older than the minute window too."""
     return sorted(day_folder(open_root(paths), day).glob(f"hm=*/{_PREFIX}*{_SUFFIX}"))
-
-
-def read_files(files: Iterable[Path]) -> pl.DataFrame:
-    """Rows of reading files as they are, duplicates too; a file that is gone has none."""
-    frames = [pl.read_parquet(path, hive_partitioning=False) for path in files if path.exists()]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=READING_SCHEMA)
-
-
-def deduplicated(readings: pl.DataFrame) -> pl.DataFrame:
-    """One row an identity: the first durable copy, in a fixed order (device, metric, event time, unit).
-
-    Within a landing minute `frames.py` has chosen by order of arrival; two landing minutes never
-    hold the same receive time, so that time decides here.
-    """
-    return readings.sort("device_id", "metric", "event_ts", "unit", "received_at", "message_id").unique(
-        subset=list(IDENTITY), keep="first", maintain_order=True
-    )
-
-
-def read_event_minutes(paths: DataPaths, first: datetime, last: datetime) -> pl.DataFrame:
-    """Deduplicated readings of the event minutes `first` to `last`, both included (READING_SCHEMA).
-
-    A sealed day is read from its sealed version; what came late shows once the day is sealed again.
-    """
-    sealed_days = SealedDays(paths.readings / "sealed")
-    frames: list[pl.DataFrame] = []
-    open_minutes: list[datetime] = []
-    by_day: dict[date, list[datetime]] = {}
-    for minute in minutes_between(first, last):
-        by_day.setdefault(minute.date(), []).append(minute)
-    for day, minutes in by_day.items():
-        sealed_files = sealed_days.files(day)
-        if not sealed_files:
-            open_minutes.extend(minutes)
-            continue
-        within = pl.col("event_ts").is_between(minutes[0], minutes[-1] + MINUTE, closed="left")
-        sealed = pl.read_parquet(sealed_files, hive_partitioning=False)
-        frames.append(sealed.select(list(READING_SCHEMA)).filter(within))
-    frames.append(read_files(event_minute_files(paths, open_minutes)))
-    return deduplicated(pl.concat(frames))

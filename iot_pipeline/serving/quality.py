@@ -14,9 +14,9 @@ import polars as pl
 from iot_pipeline.clock import DAY, MINUTE, floor_minute, minute_key, parse_day
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.quarantine import Chosen, chosen_rows, counts
+from iot_pipeline.sealed_days import SEED_DAY
 from iot_pipeline.serving.history import NotPublished
 from iot_pipeline.stats.relations import DEVICE_SLO_SCHEMA, minute_trees, published_file
-from iot_pipeline.trees import SEED_DAY
 
 DAYS_LISTED = 31
 DEVICES_LISTED = 25

@@ -15,8 +15,8 @@ from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.serving.history import NotPublished, again_when_replaced
 from iot_pipeline.serving.interrupts import interruptible
-from iot_pipeline.stats.correcting import CORRECTED_BY, current_readings
-from iot_pipeline.stats.corrections import pieces_between
+from iot_pipeline.stats.corrections.applying import CORRECTED_BY, current_readings
+from iot_pipeline.stats.corrections.store import pieces_between
 from iot_pipeline.stats.inputs import DayInput, minute_input_files
 from iot_pipeline.stats.session import engine
 

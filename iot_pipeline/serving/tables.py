@@ -1,10 +1,11 @@
-"""Turning a result into text: a table for people, CSV and JSON for programs.
+"""Turning a result into text: a table for people, CSV and JSON for programs, CSV for spreadsheets.
 
-Times are UTC and ISO 8601 in all three; no query is made here.
+Times are UTC and ISO 8601 in all of them; no query is made here.
 """
 
 import json
 import math
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -22,19 +23,30 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+    spreadsheet = "spreadsheet"
+
+
+# = + - @, and the same in full width.
+_RUN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+FORMULA = re.compile(rf"^(?=\s*{_RUN}|[\t\r])|(?<=[,;\t\r\n])(?={_RUN})")
+"""Where a spreadsheet program would run a text as a formula: at the begin of a cell, and behind anything at which some
+locale would begin another one (OWASP, "CSV Injection")."""
 
 
 def write_result(frame: pl.DataFrame, style: Format, out: TextIO) -> None:
     """Write `frame` to `out`. A table shows every row and never cuts a column name away.
 
-    JSON is one array of objects; CSV has a header line and RFC 4180 quoting.
+    JSON is one array of objects; CSV has a header line and RFC 4180 quoting. For spreadsheets texts that they would run
+    as formulas get an apostrophe, which keeps them from it; numbers stay numbers, and a byte order mark says that it is
+    UTF-8. Programs want neither.
     """
-    if style is Format.csv:
+    if style in {Format.csv, Format.spreadsheet}:
+        cell = _cell if style is Format.spreadsheet else _text
         flat = pl.DataFrame(
-            {name: [_text(value) if value is not None else None for value in frame[name]] for name in frame.columns},
+            {name: [cell(value) if value is not None else None for value in frame[name]] for name in frame.columns},
             schema=dict.fromkeys(frame.columns, pl.String),
         )
-        out.write(flat.write_csv())
+        out.write(flat.write_csv(include_bom=style is Format.spreadsheet))
     elif style is Format.json:
         json.dump(plain_rows(frame), out, ensure_ascii=False, indent=1, allow_nan=False)
         out.write("\n")
@@ -74,6 +86,12 @@ def _plain(value: object) -> object:
             return [_plain(item) for item in value]
         case _:
             return _text(value)
+
+
+def _cell(value: object) -> str:
+    """Numbers may begin with a minus."""
+    text = _text(value)
+    return text if isinstance(value, (int, float, Decimal, timedelta)) else FORMULA.sub("'", text)
 
 
 def _text(value: object) -> str:

@@ -18,7 +18,7 @@ from iot_pipeline.landing.message import Message
 from iot_pipeline.settings import Settings
 from iot_pipeline.sources.paho_connection import introduce
 from iot_pipeline.sources.source import Receipt, Received, SourceState
-from iot_pipeline.sources.standing import Standing
+from iot_pipeline.sources.standing import CLOSE_SECONDS, KEEPALIVE_SECONDS, Standing
 from iot_pipeline.sources.subscriptions import Subscriptions
 from iot_pipeline.sources.wakeup import Wakeup
 
@@ -26,12 +26,6 @@ log = structlog.get_logger(__name__)
 
 NAME = "mqtt"
 QOS = 1
-# Brokers that rewrite their store are silent for a second and more; 30 s and above survive that.
-KEEPALIVE_SECONDS = 60
-# A connection that nobody reads cannot see its ping answers. Well before the broker gives it up,
-# it is closed in good order; the broker queues, and it is opened again when there is room.
-REST_SECONDS = 20.0
-CLOSE_SECONDS = 2.0
 # One packet is read per call of paho's `loop_read`; after this many, acknowledgements get their turn.
 PACKETS_PER_POLL = 500
 UNREADABLE_TOPIC = "\N{REPLACEMENT CHARACTER}"
@@ -45,10 +39,10 @@ class MqttSource:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare the client from the settings of the broker; nothing is opened yet."""
-        self._host, self._port = settings.broker_host, settings.broker_port
+        self._settings = settings
         self._filters = settings.topics
         self._client_id = settings.collector_id
-        self._client = self._make_client(settings)
+        self._client = self._make_client()
         self._subscriptions = Subscriptions(settings.paths, settings.collector_id)
         self._standing = Standing(self.address, self._client_id)
         self._wakeup = Wakeup()
@@ -56,20 +50,19 @@ class MqttSource:
         self._unacked: set[int] = set()
         self._duplicates = 0
         self._session_present: bool | None = None
-        self._resting_since: float | None = None
         self._refusal: str | None = None
 
     @property
     def address(self) -> str:
         """`host:port` of the broker."""
-        return f"{self._host}:{self._port}"
+        return self._settings.broker_address
 
     @property
     def state(self) -> SourceState:
         """Counters and condition, as of the last call."""
         return SourceState(
             connected=self._standing.online,
-            reconnects=max(self._standing.connections - 1, 0),
+            reconnects=self._standing.reconnects,
             duplicates_flagged=self._duplicates,
             unacked=len(self._unacked),
             problem=self._standing.problem,
@@ -78,7 +71,7 @@ class MqttSource:
 
     def poll(self, timeout: float) -> list[Received]:
         """Connect if it is time to, then return what arrives within `timeout` seconds."""
-        self._resting_since = None
+        self._standing.reading()
         self._standing.require_uncontested()
         if self._client.socket() is None and not self._standing.pause:
             self._connect()
@@ -91,10 +84,7 @@ class MqttSource:
 
     def rest(self, timeout: float) -> None:
         """Wait without reading; the kernel's buffers fill and the broker queues."""
-        now = time.monotonic()
-        if self._resting_since is None:
-            self._resting_since = now
-        if self._client.socket() is not None and now - self._resting_since >= REST_SECONDS:
+        if self._standing.rested() and self._client.socket() is not None:
             log.warning("connection_rested", broker=self.address, unacked=len(self._unacked))
             self._client.disconnect()
             self._standing.closed()
@@ -127,7 +117,7 @@ class MqttSource:
         self._standing.closed()
         self._wakeup.close()
 
-    def _make_client(self, settings: Settings) -> Client:
+    def _make_client(self) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -136,7 +126,7 @@ class MqttSource:
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        introduce(client, settings)
+        introduce(client, self._settings)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
@@ -148,7 +138,7 @@ class MqttSource:
         self._unacked.clear()
         self._refusal = None
         try:
-            self._client.connect(self._host, self._port, KEEPALIVE_SECONDS)
+            self._client.connect(self._settings.broker_host, self._settings.broker_port, KEEPALIVE_SECONDS)
         except (OSError, ValueError) as error:
             self._standing.refused(getattr(error, "strerror", None) or str(error))
 

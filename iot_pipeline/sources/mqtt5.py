@@ -16,18 +16,13 @@ from iot_pipeline.landing.message import Message
 from iot_pipeline.settings import Settings
 from iot_pipeline.sources.mqtt5_wire import OlderProtocol, ProtocolError, Salvaged, Wire
 from iot_pipeline.sources.source import Receipt, Received, SourceState
-from iot_pipeline.sources.standing import Standing
+from iot_pipeline.sources.standing import CLOSE_SECONDS, KEEPALIVE_SECONDS, Standing
 from iot_pipeline.sources.subscriptions import Subscriptions
 from iot_pipeline.sources.wakeup import Wakeup
 
 log = structlog.get_logger(__name__)
 
 NAME = "mqtt"
-# Brokers that rewrite their store are silent for a second and more; 30 s and above survive that.
-KEEPALIVE_SECONDS = 60
-# A connection that nobody reads cannot see its ping answers; see `mqtt.py`.
-REST_SECONDS = 20.0
-CLOSE_SECONDS = 2.0
 # "Does not end": the broker keeps the session until it is told otherwise, as with MQTT 3.1.1.
 NO_EXPIRY = 0xFFFF_FFFF
 # Mosquitto allows 20 unless it is configured, and then drops what does not fit into its queue of 1,000.
@@ -58,19 +53,18 @@ class Mqtt5Source:
         self._window: int | None = None
         self._keepalive = float(KEEPALIVE_SECONDS)
         self._heard_at = self._pinged_at = 0.0
-        self._resting_since: float | None = None
 
     @property
     def address(self) -> str:
         """`host:port` of the broker."""
-        return f"{self._settings.broker_host}:{self._settings.broker_port}"
+        return self._settings.broker_address
 
     @property
     def state(self) -> SourceState:
         """Counters and condition, as of the last call."""
         return SourceState(
             connected=self._standing.online,
-            reconnects=max(self._standing.connections - 1, 0),
+            reconnects=self._standing.reconnects,
             duplicates_flagged=self._duplicates,
             unacked=len(self._unacked),
             problem=self._standing.problem,
@@ -84,7 +78,7 @@ class Mqtt5Source:
         Raises:
             ConfigurationError: the broker does not know MQTT 5, or another client uses our id.
         """
-        self._resting_since = None
+        self._standing.reading()
         self._standing.require_uncontested()
         if self._wire is None and not self._standing.pause:
             self._connect()
@@ -97,10 +91,7 @@ class Mqtt5Source:
 
     def rest(self, timeout: float) -> None:
         """Wait without reading; the kernel's buffers fill and the broker queues."""
-        now = time.monotonic()
-        if self._resting_since is None:
-            self._resting_since = now
-        if self._wire is not None and now - self._resting_since >= REST_SECONDS:
+        if self._standing.rested() and self._wire is not None:
             log.warning("connection_rested", broker=self.address, unacked=len(self._unacked))
             self._hang_up(mqtt5.DisconnectPacket().write())
             self._standing.closed()

@@ -12,11 +12,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from iot_pipeline.settings import Settings
-from iot_pipeline.sources.standing import Standing
+from iot_pipeline.sources.standing import KEEPALIVE_SECONDS, Standing
 from iot_pipeline.sources.wakeup import Wakeup
 
-# Brokers that rewrite their store are silent for a second and more; 30 s and above survive that.
-KEEPALIVE_SECONDS = 60
 # One packet is read per call of paho's `loop_read`; after this many, everything else gets its turn.
 PACKETS_PER_STEP = 500
 
@@ -54,7 +52,6 @@ class PahoConnection:
         """
         self._settings = settings
         self._client_id = client_id
-        self._host, self._port = settings.broker_host, settings.broker_port
         self._prepare = prepare
         self._lost = lost
         self._wakeup = Wakeup()
@@ -65,7 +62,7 @@ class PahoConnection:
     @property
     def address(self) -> str:
         """`host:port` of the broker."""
-        return f"{self._host}:{self._port}"
+        return self._settings.broker_address
 
     def step(self, timeout: float) -> None:
         """Connect if it is time to, else read and write for at most `timeout` seconds; paho calls back.
@@ -136,7 +133,7 @@ class PahoConnection:
         self.client = self._make_client()
         self._prepare(self.client)
         try:
-            self.client.connect(self._host, self._port, KEEPALIVE_SECONDS)
+            self.client.connect(self._settings.broker_host, self._settings.broker_port, KEEPALIVE_SECONDS)
         except (OSError, ValueError) as error:
             self.standing.refused(getattr(error, "strerror", None) or str(error))
 

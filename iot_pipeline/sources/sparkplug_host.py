@@ -33,6 +33,7 @@ from iot_pipeline.settings import Settings
 from iot_pipeline.sources.paho_connection import PahoConnection
 from iot_pipeline.sources.source import Receipt, Received, SourceState
 from iot_pipeline.sources.sparkplug_state import SparkplugHostState, states_of, totals_of, write_host_state
+from iot_pipeline.sources.standing import CLOSE_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +41,6 @@ NAME = "sparkplug"
 QOS = 1
 REBIRTH = "Node Control/Rebirth"
 UNREADABLE_TOPIC = "\N{REPLACEMENT CHARACTER}"
-# Edge nodes that store and forward must learn that nobody reads, well before the broker gives us up.
-REST_SECONDS = 20.0
-CLOSE_SECONDS = 2.0
 STATE_FILE_SECONDS = 1.0
 
 
@@ -84,7 +82,6 @@ class SparkplugHost:
         self._announced_ms = 0
         self._arrived: list[Received] = []
         self._duplicates = 0
-        self._resting_since: float | None = None
         self._closing = False
         self._subscribed = False
         self._since = utc_now()
@@ -102,7 +99,7 @@ class SparkplugHost:
         """Counters and condition, as of the last call."""
         return SourceState(
             connected=self._connection.standing.online,
-            reconnects=max(self._connection.standing.connections - 1, 0),
+            reconnects=self._connection.standing.reconnects,
             duplicates_flagged=self._duplicates,
             problem=self._connection.standing.problem,
             counts=self._totals,
@@ -110,7 +107,7 @@ class SparkplugHost:
 
     def poll(self, timeout: float) -> list[Received]:
         """Connect if it is time to, then return what may be handed on within `timeout` seconds."""
-        self._resting_since = None
+        self._connection.standing.reading()
         deadline = self._sessions.deadline
         if deadline is not None:
             timeout = min(timeout, max(deadline - time.monotonic(), 0.0))
@@ -123,10 +120,7 @@ class SparkplugHost:
 
     def rest(self, timeout: float) -> None:
         """Wait without reading. When that lasts, the host goes offline in good order until there is room."""
-        now = time.monotonic()
-        if self._resting_since is None:
-            self._resting_since = now
-        if self._connection.standing.online and now - self._resting_since >= REST_SECONDS:
+        if self._connection.standing.rested() and self._connection.standing.online:
             log.warning("host_rested", broker=self.address, outcome="announced offline until messages can be landed")
             self._go_offline()
         self._connection.wait(timeout, read=False)

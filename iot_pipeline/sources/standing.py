@@ -8,6 +8,13 @@ import time
 from iot_pipeline.errors import ConfigurationError
 from iot_pipeline.sources.trouble import Backoff, Trouble
 
+# Brokers that rewrite their store are silent for a second and more; 30 s and above survive that.
+KEEPALIVE_SECONDS = 60
+# A connection that nobody reads cannot see its ping answers, and who sends over it must learn that nobody reads. Well
+# before the broker gives it up it is closed in good order, and opened again when there is room.
+REST_SECONDS = 20.0
+# For what is still to be said before a connection is closed.
+CLOSE_SECONDS = 2.0
 HANDSHAKE_SECONDS = 10.0
 # A connection that stood this long was a good one.
 STABLE_SECONDS = 10.0
@@ -37,6 +44,7 @@ class Standing:
         self._online_since: float | None = None
         self._retry_at = 0.0
         self._handshake_until = 0.0
+        self._resting_since: float | None = None
         self._turns = 0
         self._contested = False
 
@@ -44,6 +52,11 @@ class Standing:
     def online(self) -> bool:
         """Whether everything that was asked for is subscribed."""
         return self._online_since is not None
+
+    @property
+    def reconnects(self) -> int:
+        """Connections made after the first one."""
+        return max(self.connections - 1, 0)
 
     @property
     def problem(self) -> str | None:
@@ -68,6 +81,17 @@ class Standing:
     def progress(self) -> None:
         """The broker is busy with us: a resumed session delivers before it answers the subscription."""
         self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
+
+    def reading(self) -> None:
+        """The connection is being read."""
+        self._resting_since = None
+
+    def rested(self) -> bool:
+        """Nobody reads it at the moment. Whether that has lasted for REST_SECONDS, so that it should be closed."""
+        now = time.monotonic()
+        if self._resting_since is None:
+            self._resting_since = now
+        return now - self._resting_since >= REST_SECONDS
 
     def up(self) -> None:
         """Everything is subscribed."""

@@ -1,6 +1,6 @@
 """Which readings a correction touches, and telling those who build: a journal that the sensors for late data follow.
 
-What a correction is and where it is kept belongs to `corrections.py`.
+What a correction is and where it is kept belongs to `corrections/`.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from iot_pipeline.clock import day_key, floor_minute, minute_key, utc_now
 from iot_pipeline.files import append_line
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.corrections import Correction, announced, locked, put_in_force, store, unannounced
+from iot_pipeline.stats.corrections.correction import Correction
+from iot_pipeline.stats.corrections.store import announced, locked, put_in_force, store, unannounced
 from iot_pipeline.stats.inputs import DayInput, day_input_files, readings_sql
 from iot_pipeline.stats.lateness import corrections_journal
 from iot_pipeline.stats.published import days_with_readings

@@ -10,7 +10,7 @@ import polars as pl
 
 from iot_pipeline.readings.schema import IDENTITY, READING_SCHEMA
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.correcting import current_readings
+from iot_pipeline.stats.corrections.applying import current_readings
 from iot_pipeline.stats.inputs import SORTED_READINGS, minute_input_files
 from iot_pipeline.stats.session import engine
 

@@ -21,12 +21,12 @@ from iot_pipeline.clock import parse_day
 from iot_pipeline.errors import IotError
 from iot_pipeline.files import write_bytes
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.sealed_days import SEED_DAY
 from iot_pipeline.settings import load_settings
 from iot_pipeline.stats.dbt_build import DbtProjectError, generate_catalog, prepare_manifest
 from iot_pipeline.stats.relations import DAY_MODELS, dim_device_file, prepare_relations, published_file
 from iot_pipeline.stats.session import engine
 from iot_pipeline.stats.views import view_queries
-from iot_pipeline.trees import SEED_DAY
 
 log = structlog.get_logger(__name__)
 

@@ -93,7 +93,7 @@ def readings_sql(inputs: Iterable[DayInput], *, copies: bool = False) -> str:
 
     With `copies`, what was told several times may be there several times; the first one counts (see FIRST_COPY).
 
-    Corrections are not in it (see `correcting.py`): this is also what sealing keeps. An open file holds all
+    Corrections are not in it (see `corrections/applying.py`): this is also what sealing keeps. An open file holds all
     that its landing minute has to say about its event minute, so it replaces what the sealed version has of
     both; one without rows (a tombstone) removes it.
     """

@@ -13,8 +13,9 @@ import polars as pl
 from iot_pipeline.clock import parse_day
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.retained import Level, kept_since
+from iot_pipeline.sealed_days import SEED_DAY
 from iot_pipeline.stats.relations import device_minute_tree, minute_trees, published_file
-from iot_pipeline.trees import PARTITION_MINUTE, SEED_DAY, MinuteTree
+from iot_pipeline.trees import PARTITION_MINUTE, MinuteTree
 
 
 def published_minute(paths: DataPaths, minute: datetime) -> datetime | None:

@@ -21,17 +21,10 @@ from iot_pipeline.files import write_parquet
 from iot_pipeline.paths import DataPaths, day_folder
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA, READING_SCHEMA
 from iot_pipeline.readings.store import open_root
+from iot_pipeline.sealed_days import SEED_DAY, SealedDays
 from iot_pipeline.stats import fleet_schemas as fleet
-from iot_pipeline.stats.corrections import prepare_corrections
-from iot_pipeline.trees import (
-    SEED_DAY,
-    SEED_VERSION,
-    UTC_MICROSECONDS,
-    MinuteTree,
-    Schema,
-    SealedDays,
-    write_seed,
-)
+from iot_pipeline.stats.corrections.store import prepare_corrections
+from iot_pipeline.trees import SEED_VERSION, UTC_MICROSECONDS, MinuteTree, Schema, write_seed
 
 _SERIES: dict[str, pl.DataType] = {"device_id": pl.String(), "metric": pl.String(), "unit": pl.String()}
 _MOMENTS: dict[str, pl.DataType] = {

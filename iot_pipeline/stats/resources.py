@@ -20,12 +20,11 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from iot_pipeline.files import write_bytes
 from iot_pipeline.paths import DBT_PROJECT, DataPaths
 from iot_pipeline.readings.assets import DEVICES, QUARANTINE
-from iot_pipeline.stats.dbt_build import prepare_manifest
+from iot_pipeline.stats.dbt_build import DbtEvent, prepare_manifest
 from iot_pipeline.stats.warehouse import publish_catalog
 
-# dbt's manifest and log lines: parsed JSON, whose shape is dbt's.
+# dbt's manifest: parsed JSON, whose shape is dbt's.
 Manifest = Mapping[str, Any]
-DbtEvent = Mapping[str, Any]
 DagsterEvent = dg.Output[None] | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult | object
 
 MINUTE_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=5), fail_window=timedelta(minutes=15))

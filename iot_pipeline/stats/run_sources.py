@@ -15,7 +15,7 @@ import polars as pl
 from iot_pipeline.clock import DAY
 from iot_pipeline.paths import day_folder
 from iot_pipeline.settings import Settings
-from iot_pipeline.stats.correcting import CORRECTED_BY, current_readings
+from iot_pipeline.stats.corrections.applying import CORRECTED_BY, current_readings
 from iot_pipeline.stats.inputs import SORTED_READINGS, DayInput, all_copies_sql, file_list, instant, readings_sql
 from iot_pipeline.stats.relations import (
     DAY_MODELS,

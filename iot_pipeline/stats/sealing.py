@@ -23,6 +23,7 @@ from iot_pipeline.files import Stamp, stamp
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.store import event_day_files
 from iot_pipeline.retained import Level, refuse_removed
+from iot_pipeline.sealed_days import version_time
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.inputs import (
     COPIES_FILE,
@@ -39,7 +40,6 @@ from iot_pipeline.stats.inputs import (
 )
 from iot_pipeline.stats.relations import minute_trees, sealed_readings
 from iot_pipeline.stats.session import engine
-from iot_pipeline.trees import version_time
 
 log = structlog.get_logger(__name__)
 
@@ -106,12 +106,6 @@ def seal_day(settings: Settings, day: date) -> SealReport:
     )
     log.info("day_sealed", day=day_key(day), rows=report.rows, changed=report.changed, open_files=report.open_files)
     return report
-
-
-def seal_days(settings: Settings, first: date, last: date) -> list[SealReport]:
-    """Seal the closed days from `first` to `last`, both included; the present day stays open."""
-    today = utc_now().date()
-    return [seal_day(settings, day) for day in days_between(first, last) if day < today]
 
 
 def seal_minutes(paths: DataPaths, *, before: date) -> int:

@@ -13,8 +13,9 @@ from pathlib import Path
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.readings.store import open_root
-from iot_pipeline.stats.correcting import corrected_sql
-from iot_pipeline.stats.corrections import CORRECTION_SCHEMA, pieces_file
+from iot_pipeline.stats.corrections.applying import corrected_sql
+from iot_pipeline.stats.corrections.correction import CORRECTION_SCHEMA
+from iot_pipeline.stats.corrections.store import pieces_file
 from iot_pipeline.stats.inputs import FIRST_COPY, quoted
 from iot_pipeline.stats.relations import (
     DAY_MODELS,

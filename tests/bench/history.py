@@ -17,11 +17,11 @@ import duckdb
 import polars as pl
 
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.sealed_days import VERSION_FORMAT
 from iot_pipeline.serving.history import device_history
 from iot_pipeline.serving.readings import device_readings
 from iot_pipeline.stats.relations import prepare_relations, published_file, sealed_readings
 from iot_pipeline.stats.sealing import ROW_GROUP
-from iot_pipeline.trees import VERSION_FORMAT
 from tests.bench.figures import Figure, percentile
 
 DEVICES_OF_A_DAY = 1_000_000

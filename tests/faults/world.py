@@ -22,12 +22,13 @@ from iot_pipeline.landing.layout import landed_minutes
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.build import build_minutes
 from iot_pipeline.readings.language.mapping import load_mappings
-from iot_pipeline.readings.store import deduplicated, open_root, read_files
+from iot_pipeline.readings.store import open_root
 from iot_pipeline.settings import Settings
+from tests.readings.stored import deduplicated, read_files
 from tests.servers import RunningBroker, collector_process, wait_until
 from tests.sources.publishing import heartbeat, landed_payloads
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 HANDICAPPED = (sys.executable, "-m", "tests.faults.handicapped")
 """Launcher of a collector whose machine is not well; see there."""
 CHUNK = 20

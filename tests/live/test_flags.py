@@ -60,8 +60,7 @@ def test_states_are_kept_as_long_as_detectors_look_back_and_repetitions_are_not(
     land(own, working(600, since=40, tells="running"))
     layer = layer_on(own)
     assert sum(frame.height for frame in layer._flags._states) <= 2 * (600 // 60 + 2)
-    layer._now = lambda: NOW + timedelta(hours=2)
-    turn(layer)
+    turn(layer, now=NOW + timedelta(hours=2))
     assert sum(frame.height for frame in layer._flags._states) == 0
 
 
@@ -98,6 +97,5 @@ def test_readings_of_minutes_ago_are_kept_no_longer_than_they_are_scored(tmp_pat
     layer = layer_on(own)
     kept = sum(frame.height for frame in layer._flags._readings)
     assert 0 < kept <= flags.SCORED_MINUTES * 60
-    layer._now = lambda: NOW + 10 * MINUTE
-    turn(layer)
+    turn(layer, now=NOW + 10 * MINUTE)
     assert sum(frame.height for frame in layer._flags._readings) == 0

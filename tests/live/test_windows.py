@@ -90,12 +90,10 @@ def test_a_minute_that_leaves_the_ring_is_in_its_hour(tmp_path: Path) -> None:
     land(own, early)
     layer = layer_on(own)
     before = layer.hours("pump", "pressure", "bar", since=SINCE)
-    layer._now = lambda: NOW + timedelta(hours=3)
-    turn(layer)
+    turn(layer, now=NOW + timedelta(hours=3))
     assert layer.minutes("pump", "pressure", "bar", since=SINCE) == []
     assert layer.hours("pump", "pressure", "bar", since=SINCE) == before
-    layer._now = lambda: NOW + timedelta(hours=26)
-    turn(layer)
+    turn(layer, now=NOW + timedelta(hours=26))
     assert layer.hours("pump", "pressure", "bar", since=SINCE) == []
 
 

@@ -86,12 +86,15 @@ def layer_on(settings: Settings, now: datetime = NOW) -> LiveLayer:
     return layer
 
 
-def turn(layer: LiveLayer) -> None:
-    """Do in this thread what is to do now, chores included."""
+def turn(layer: LiveLayer, *, now: datetime | None = None) -> None:
+    """Do in this thread what is to do now, chores included; `now` sets the layer's clock first."""
+    if now is not None:
+        layer._now = layer._following._now = lambda: now
+    following = layer._following
     for _ in range(2):
-        for chore in layer._chores.values():
+        for chore in following.chores.values():
             chore.hurry()
-        while layer._turn() or any(chore.overdue >= 0 for chore in layer._chores.values()):
+        while following.turn() or any(chore.overdue >= 0 for chore in following.chores.values()):
             pass
 
 

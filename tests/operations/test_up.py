@@ -15,6 +15,7 @@ import pytest
 
 from iot_pipeline.operations.ports import free_port
 from iot_pipeline.operations.runstate import UpReport, leftovers, read_report
+from iot_pipeline.operations.up import typed
 from iot_pipeline.paths import PROJECT_ROOT, DataPaths
 from iot_pipeline.settings import load_settings
 from iot_pipeline.sources.lock import only_collector
@@ -69,6 +70,19 @@ def report_once(data: Path, condition: str) -> UpReport:
 
 
 READY = "report.ready_at is not None and all(process.state == 'running' for process in report.processes)"
+
+
+def test_commands_are_told_as_they_are_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = tmp_path / "a b" / "bin"
+    beside.mkdir(parents=True)
+    (beside / "iot").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(beside / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert typed("iot") == f"'{beside}/iot'"
+    monkeypatch.chdir(tmp_path / "a b")
+    assert typed("iot") == "bin/iot"
+    monkeypatch.setenv("PATH", str(beside))
+    assert typed("iot") == "iot"
 
 
 def test_a_taken_port_is_told_and_nothing_starts(tmp_path: Path) -> None:

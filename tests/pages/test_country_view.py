@@ -69,7 +69,7 @@ def test_hours_days_and_regions_tell_the_same(tmp_path: Path) -> None:
     for hours, days in zip(by_hour, by_day, strict=True):
         assert len(hours.periods) == 48
         assert len(days.periods) == 2
-        assert days.total == pytest.approx(sum(days.of_region), abs=1e-9)
+        assert days.total == pytest.approx(sum(period.total for period in days.periods), abs=1e-9)
         assert hours.total == pytest.approx(days.total, abs=0.05)
         difference = agreement(by_hour, by_day, days.utility)
         assert difference is not None

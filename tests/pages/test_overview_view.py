@@ -44,7 +44,7 @@ def piped(*beats: CollectorHeartbeat, late: timedelta = timedelta(seconds=70)) -
     level = view.Level.warn if late > view.BUILD_LATE else view.Level.ok
     stage = view.Stage(name="Minutes", asset="device_minute", last=NOW - late, behind=late, level=level, what="")
     landing = view.Stage(name="Landing", asset="landing", last=NOW, behind=timedelta(0), level=view.Level.ok, what="")
-    return view.Pipeline(collectors=beats, stages=(landing, stage), last_day=None, at=NOW)
+    return view.Pipeline(collectors=beats, stages=(landing, stage), last_day=None, learned="", at=NOW)
 
 
 def test_all_is_well_when_every_part_is() -> None:

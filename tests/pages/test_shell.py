@@ -116,7 +116,7 @@ def test_a_browser_that_showed_its_key_goes_on_with_a_cookie_that_does_not_tell_
 def test_who_opens_pages_too_often_is_told_so_and_files_are_not_counted(
     plain: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "PAGES_PER_SECOND", 0.5)
+    monkeypatch.setattr(gate, "PAGES_PER_SECOND", 0.01)
     with serving(plain, RecordedLive()) as server:
         page = server.get("/", headers=HTML).text
         [script] = re.findall(r'src="(/assets/[^"]+theme\.js)"', page)

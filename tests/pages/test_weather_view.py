@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from iot_pipeline.serving.pages.weather import map as maps
 from iot_pipeline.serving.pages.weather import view
-from iot_pipeline.serving.pages.weather.cards import strip_svg
+from iot_pipeline.serving.pages.weather.anomalies import strip_svg
 from iot_pipeline.serving.pages.weather.svg import background
 from iot_pipeline.stats.relations import DIM_DEVICE_SCHEMA
 from tests.pages.plants_world import MADRID, REYKJAVIK, STATIONS, flag, minutes, temperatures, told

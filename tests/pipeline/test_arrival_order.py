@@ -16,7 +16,8 @@ from polars.testing import assert_frame_equal
 from iot_pipeline.clock import MINUTE, day_key, minute_key, utc_now
 from iot_pipeline.landing.message import Message
 from iot_pipeline.stats.correction_effect import record
-from iot_pipeline.stats.corrections import Action, new_correction, read_corrections
+from iot_pipeline.stats.corrections.correction import Action, new_correction
+from iot_pipeline.stats.corrections.store import read_corrections
 from iot_pipeline.stats.relations import dim_device_file, sealed_readings
 from iot_pipeline.stats.sealing import remove_superseded
 from tests.pipeline.conftest import NewWorld

@@ -10,7 +10,8 @@ from polars.testing import assert_frame_equal
 
 from iot_pipeline.clock import DAY, MINUTE, day_key, minute_key
 from iot_pipeline.stats.correction_effect import record
-from iot_pipeline.stats.corrections import Action, new_correction, removed, store
+from iot_pipeline.stats.corrections.correction import Action, new_correction, removed
+from iot_pipeline.stats.corrections.store import store
 from iot_pipeline.stats.relations import sealed_readings
 from tests.pipeline.conftest import NewWorld
 from tests.pipeline.world import STATION, TEN, Span, World, made, spans, weather

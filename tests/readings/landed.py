@@ -36,11 +36,18 @@ def one_mapping(loaded: LoadedMapping) -> MappingSet:
     return MappingSet((loaded,))
 
 
+def decode_all(decoder: MessageDecoder, messages: Iterable[tuple[str, bytes, int]], sink: Sink) -> None:
+    """Decode (topic, payload, received µs since 1970 UTC) one after the other into `sink`."""
+    for index, (topic, payload, received_us) in enumerate(messages):
+        sink.begin(index)
+        decoder.decode(topic, payload, received_us, sink)
+
+
 def decode(mappings: MappingSet, messages: Iterable[Sent]) -> Sink:
     """Decode messages one after the other, without any file."""
     sink = Sink()
     decoder = MessageDecoder(mappings, limits_of(load_settings()))
-    decoder.decode_all(((topic, payload, microseconds(at)) for at, topic, payload in messages), sink)
+    decode_all(decoder, ((topic, payload, microseconds(at)) for at, topic, payload in messages), sink)
     return sink
 
 

@@ -31,9 +31,10 @@ from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.intake import IntakeMinute
 from iot_pipeline.readings.language.mapping import MappingSet, parse_mapping
 from iot_pipeline.readings.language.times import microseconds
-from iot_pipeline.readings.store import open_root, read_files
+from iot_pipeline.readings.store import open_root
 from iot_pipeline.settings import Settings, load_settings
-from tests.readings.landed import BUILT_IN, NOW, Sent, decode, land, mappings_of, settings_in
+from tests.readings.landed import BUILT_IN, NOW, Sent, decode, decode_all, land, mappings_of, settings_in
+from tests.readings.stored import read_files
 from tests.readings.test_laws import json_values
 
 BAD_INPUTS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus" / "bad_inputs.jsonl"
@@ -374,6 +375,6 @@ def test_no_feature_fails_when_a_part_of_a_message_is_something_else(
     container[key] = data.draw(json_values)
     sink = Sink()
     decoder = MessageDecoder(mappings_of(mapping), LIMITS)
-    decoder.decode_all([(topic, msgspec.json.encode(document[""]), microseconds(NOW))], sink)
+    decode_all(decoder, [(topic, msgspec.json.encode(document[""]), microseconds(NOW))], sink)
     assert not [problem for problem in sink.problems if "gave up" in problem.detail or problem.reason == "no_mapping"]
     assert all(row[4] is None or math.isfinite(row[4]) for row in sink.rows)

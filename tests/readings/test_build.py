@@ -16,9 +16,10 @@ from iot_pipeline.readings.build import build_minutes, device_tree, intake_tree,
 from iot_pipeline.readings.filing import filed_file
 from iot_pipeline.readings.language.mapping import load_mappings
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, INTAKE_SCHEMA, QUARANTINE_SCHEMA, READING_SCHEMA
-from iot_pipeline.readings.store import event_day_files, event_minute_files, open_root, read_event_minutes
+from iot_pipeline.readings.store import event_day_files, event_minute_files, open_root
 from iot_pipeline.settings import Settings
 from tests.readings.landed import BUILT_IN, NOW, Sent, land, mappings_of, settings_in
+from tests.readings.stored import read_event_minutes
 
 EVENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "bad_inputs.jsonl"

@@ -20,9 +20,9 @@ from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.devices import device_frame
 from iot_pipeline.readings.frames import Decoded, decode_frame, quarantine_frame
 from iot_pipeline.readings.language.mapping import MappingSet
-from iot_pipeline.readings.store import read_event_minutes
 from sensors_sim.registry import build_fleet
 from tests.readings.landed import BUILT_IN, NOW, land, mappings_of, settings_in
+from tests.readings.stored import read_event_minutes
 
 LIMITS = limits_of(settings_in(Path("/nonexistent")))
 MILLISECONDS = int(NOW.timestamp() * 1000)

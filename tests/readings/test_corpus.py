@@ -15,7 +15,7 @@ from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.language.times import EPOCH, MICROSECOND, microseconds
 from iot_pipeline.settings import load_settings
-from tests.readings.landed import BUILT_IN, NOW
+from tests.readings.landed import BUILT_IN, NOW, decode_all
 
 CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
 FAMILIES = sorted(path.name for path in CORPUS.glob("*/")) if CORPUS.is_dir() else []
@@ -69,7 +69,7 @@ def _cases() -> list[object]:
 def _decode(messages: list[Message]) -> Sink:
     sink = Sink()
     decoder = MessageDecoder(BUILT_IN, limits_of(load_settings()))
-    decoder.decode_all(((message.topic, message.bytes(), microseconds(NOW)) for message in messages), sink)
+    decode_all(decoder, ((message.topic, message.bytes(), microseconds(NOW)) for message in messages), sink)
     return sink
 
 
@@ -122,5 +122,5 @@ def test_messages_of_long_ago_are_read_however_late() -> None:
     sink = Sink()
     decoder = MessageDecoder(BUILT_IN, limits_of(load_settings()))
     later = NOW + timedelta(days=3650)
-    decoder.decode_all([(messages[case.id].topic, messages[case.id].bytes(), microseconds(later))], sink)
+    decode_all(decoder, [(messages[case.id].topic, messages[case.id].bytes(), microseconds(later))], sink)
     assert len(sink.rows) == len(case.readings)

@@ -17,8 +17,8 @@ from iot_pipeline.readings.build import build_minutes
 from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.frames import decode_frame
 from iot_pipeline.readings.intake import outcomes
-from iot_pipeline.readings.store import read_event_minutes
 from tests.readings.landed import BUILT_IN, NOW, Sent, decode, land, mappings_of, settings_in
+from tests.readings.stored import read_event_minutes
 
 quick = hypothesis_settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

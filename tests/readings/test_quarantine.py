@@ -10,9 +10,9 @@ from iot_pipeline.readings.build import build_minutes, quarantine_tree
 from iot_pipeline.readings.language.mapping import MappingSet
 from iot_pipeline.readings.quarantine import MINUTE as LANDING_MINUTE
 from iot_pipeline.readings.quarantine import Chosen, chosen_minutes, chosen_rows, counts
-from iot_pipeline.readings.store import read_event_minutes
 from iot_pipeline.settings import Settings
 from tests.readings.landed import NOW, Sent, land, mappings_of, settings_in
+from tests.readings.stored import read_event_minutes
 
 MAPPING = """
 name: acme

@@ -27,9 +27,9 @@ from iot_pipeline.readings.decoding.births import BirthBook, OlderBirths, binds_
 from iot_pipeline.readings.decoding.decoder import MessageDecoder, limits_of
 from iot_pipeline.readings.decoding.sink import Sink
 from iot_pipeline.readings.language.times import microseconds
-from iot_pipeline.readings.store import read_event_minutes
 from iot_pipeline.settings import Settings, load_settings
-from tests.readings.landed import BUILT_IN, NOW, Sent, decode, land, settings_in
+from tests.readings.landed import BUILT_IN, NOW, Sent, decode, decode_all, land, settings_in
+from tests.readings.stored import read_event_minutes
 
 EVENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 Told = tuple[str, bytes]
@@ -115,8 +115,8 @@ def test_a_minute_means_the_same_decoded_alone_and_after_the_others(script: list
                 yield [(topic, payload) for topic, payload in earlier if binds_names(parse_topic(topic))]
 
         at_once, alone = Sink(), Sink()
-        going_on.decode_all(sent, at_once)
-        MessageDecoder(BUILT_IN, limits, BirthBook(older)).decode_all(sent, alone)
+        decode_all(going_on, sent, at_once)
+        decode_all(MessageDecoder(BUILT_IN, limits, BirthBook(older)), sent, alone)
         assert found(alone) == found(at_once)
 
 

@@ -14,8 +14,8 @@ from iot_pipeline.clock import utc_now
 from iot_pipeline.landing.collectors import SourceKind
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, write_heartbeat
 from iot_pipeline.live.model import LiveFlag, LiveState
+from iot_pipeline.sealed_days import SEED_DAY
 from iot_pipeline.settings import Settings, load_settings
-from iot_pipeline.trees import SEED_DAY
 from tests.serving.recorded_live import RecordedLive, hour, reading
 from tests.serving.served import MIDNIGHT, problem, publish_devices, publish_world, serving, tree_of
 

@@ -1,5 +1,6 @@
 """The reports over HTTP: the same rows as on the command line, in two formats, with errors that say what is allowed."""
 
+import codecs
 import io
 from collections.abc import Iterator
 
@@ -55,6 +56,13 @@ def test_csv_holds_the_same_and_a_limit_is_told(api: httpx.Client) -> None:
     rows = pl.read_csv(io.BytesIO(answer.content))
     assert rows.columns == [column.name for column in REPORTS["anomalies"].columns]
     assert rows["deviceid"].to_list() == ["a/b"]
+
+
+def test_a_spreadsheet_gets_utf_8_that_says_so(api: httpx.Client) -> None:
+    answer = api.get("/api/v1/reports/anomalies", params={**ASKED, "format": "spreadsheet"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.content.startswith(codecs.BOM_UTF8)
+    assert pl.read_csv(io.BytesIO(answer.content))["deviceid"].to_list()[0] == "a/b"
 
 
 def test_no_data_is_an_answer(api: httpx.Client) -> None:

@@ -15,7 +15,7 @@ from iot_pipeline.serving.history import NotPublished
 from iot_pipeline.serving.readings import DEVICE_READINGS_KEY, device_readings
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.correction_effect import record
-from iot_pipeline.stats.corrections import Action
+from iot_pipeline.stats.corrections.correction import Action
 from iot_pipeline.stats.current import read_current
 from iot_pipeline.stats.sealing import seal_day
 from tests.serving.recorded_live import RecordedLive, reading

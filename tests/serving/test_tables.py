@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -31,6 +32,10 @@ def written(style: Format, frame: pl.DataFrame = FRAME) -> str:
     return out.getvalue()
 
 
+def back(style: Format, frame: pl.DataFrame = FRAME) -> pl.DataFrame:
+    return pl.read_csv(io.StringIO(written(style, frame)), infer_schema=False)
+
+
 def test_json() -> None:
     first, second = json.loads(written(Format.json))
     assert first == {
@@ -47,11 +52,47 @@ def test_json() -> None:
 
 
 def test_csv() -> None:
-    back = pl.read_csv(io.StringIO(written(Format.csv)), infer_schema=False)
-    assert back.columns == FRAME.columns
-    assert back["minute"][0] == "2026-11-22T10:42:00Z"
-    assert back["text"][0] == 'a "quoted", [bold]°C'
-    assert back["count"].to_list() == [str(2**60), None]
+    read = back(Format.csv)
+    assert read.columns == FRAME.columns
+    assert read["minute"][0] == "2026-11-22T10:42:00Z"
+    assert read["text"][0] == 'a "quoted", [bold]°C'
+    assert read["count"].to_list() == [str(2**60), None]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=HYPERLINK(A1)",
+        "+1",
+        "  =1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\uff1d1",
+        "line;=cmd|' /C calc'!A0",
+        "a\n=1",
+        "a,@b",
+        "a\t-1",
+    ],
+)
+def test_no_text_is_a_formula_in_a_spreadsheet(name: str) -> None:
+    cells = re.split(r"[,;\t\r\n]", back(Format.spreadsheet, pl.DataFrame({"device": [name]}))["device"][0])
+    assert not [cell for cell in cells if cell.lstrip()[:1] in {*"=+-@\uff1d"}]
+
+
+@pytest.mark.parametrize("name", ["pump-1", "a=b", "°C", "m³/h", "x@y", "3 + 4", "", "'quoted'"])
+def test_a_spreadsheet_gets_other_texts_as_they_are(name: str) -> None:
+    assert back(Format.spreadsheet, pl.DataFrame({"device": [name, "x"]}))["device"].to_list() == [name, "x"]
+
+
+def test_a_spreadsheet_gets_negative_numbers_as_numbers() -> None:
+    frame = pl.DataFrame({"a": [-1.5], "b": [-2], "c": [Decimal("-1.10")], "d": ["°C"]})
+    assert written(Format.spreadsheet, frame) == "\ufeffa,b,c,d\n-1.5,-2,-1.10,°C\n"
+
+
+def test_programs_get_every_text_as_it_is() -> None:
+    assert back(Format.csv, pl.DataFrame({"device": ["=1", "-x"]}))["device"].to_list() == ["=1", "-x"]
 
 
 def test_table() -> None:

@@ -14,7 +14,7 @@ from iot_pipeline.protocols.sparkplug_b import DataType, MessageType, SparkplugT
 from iot_pipeline.protocols.sparkplug_session import Liveness
 from iot_pipeline.protocols.sparkplug_state import HostState, encode_state, state_topic
 from iot_pipeline.settings import Settings, load_settings
-from iot_pipeline.sources import sparkplug_host
+from iot_pipeline.sources import standing
 from iot_pipeline.sources.sparkplug_host import SparkplugHost
 from iot_pipeline.sources.sparkplug_state import SparkplugHostState, read_host_states
 from tests.servers import RunningBroker, wait_until
@@ -302,7 +302,7 @@ def test_without_a_connection_everything_known_is_stale(settings: Settings, nats
 def test_whoever_cannot_land_goes_offline_and_comes_back(
     settings: Settings, broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sparkplug_host, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(standing, "REST_SECONDS", 0.1)
     with onlooker(broker) as looking, running(settings, broker) as run:
         run.connect()
 

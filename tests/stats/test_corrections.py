@@ -17,16 +17,13 @@ from iot_pipeline.paths import DataPaths
 from iot_pipeline.settings import Settings, load_settings
 from iot_pipeline.stats.build import build_days, build_minutes_stats
 from iot_pipeline.stats.correction_effect import announce_waiting, effect_of, record
-from iot_pipeline.stats.corrections import (
-    Action,
-    Correction,
+from iot_pipeline.stats.corrections.correction import Action, Correction, new_correction, removed
+from iot_pipeline.stats.corrections.store import (
     find_correction,
-    new_correction,
     pieces_between,
     pieces_file,
     put_in_force,
     read_corrections,
-    removed,
     store,
 )
 from iot_pipeline.stats.current import read_current

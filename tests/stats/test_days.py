@@ -15,8 +15,7 @@ from iot_pipeline.stats.build import build_days
 from iot_pipeline.stats.published import published_day
 from iot_pipeline.stats.relations import published_file
 from iot_pipeline.stats.run_sources import Corrected, make_day_sources
-from iot_pipeline.stats.sealing import seal_days
-from tests.stats.world import Row, file_readings
+from tests.stats.world import Row, file_readings, seal_days
 
 FIRST = date(2025, 12, 30)
 LAST = date(2026, 1, 3)

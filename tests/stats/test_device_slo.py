@@ -9,12 +9,12 @@ from iot_pipeline.clock import DAY, MINUTE, day_start
 from iot_pipeline.readings.schema import DEVICE_SCHEMA, QUARANTINE_SCHEMA
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.build import build_days
-from iot_pipeline.stats.corrections import Action, new_correction, store
+from iot_pipeline.stats.corrections.correction import Action, new_correction
+from iot_pipeline.stats.corrections.store import store
 from iot_pipeline.stats.relations import minute_trees
-from iot_pipeline.stats.sealing import seal_days
 from iot_pipeline.trees import MinuteTree
 from tests.stats.fleet_world import published
-from tests.stats.world import Row, file_readings
+from tests.stats.world import Row, file_readings, seal_days
 
 THE_DAY = date(2026, 10, 27)
 TEN = day_start(THE_DAY) + timedelta(hours=10)

@@ -18,9 +18,9 @@ from iot_pipeline.stats.build import build_days, build_minutes_stats
 from iot_pipeline.stats.followers import followers_journal
 from iot_pipeline.stats.lateness import read_touches
 from iot_pipeline.stats.relations import DAY_MODELS
-from iot_pipeline.stats.sealing import days_between, seal_days, seal_minutes
+from iot_pipeline.stats.sealing import days_between, seal_minutes
 from tests.stats.fleet_world import hour_of, published, tell
-from tests.stats.world import Row, file_readings
+from tests.stats.world import Row, file_readings, seal_days
 
 FIRST = date(2026, 10, 30)
 LAST = date(2026, 11, 2)

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from iot_pipeline.clock import MINUTE, minute_key, minutes_between
+from iot_pipeline.clock import MINUTE, minute_key
 from iot_pipeline.paths import DBT_PROJECT
 from iot_pipeline.readings.schema import DEVICE_SCHEMA
-from iot_pipeline.readings.store import deduplicated, event_minute_files, read_files
+from iot_pipeline.readings.store import event_minute_files
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats import dbt_build
 from iot_pipeline.stats.build import StatisticsError, build_minutes_stats
@@ -23,6 +23,7 @@ from iot_pipeline.stats.relations import (
     minute_trees,
 )
 from iot_pipeline.stats.sealing import seal_day, seal_minutes
+from tests.readings.stored import read_event_minutes, read_files
 from tests.stats.world import Row, file_readings
 
 TEN = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -59,7 +60,7 @@ def noisy_rows(minutes: int) -> list[Row]:
 def expected(settings: Settings, first: datetime, last: datetime) -> pl.DataFrame:
     value = pl.col("value")
     return (
-        deduplicated(read_files(event_minute_files(settings.paths, minutes_between(first, last))))
+        read_event_minutes(settings.paths, first, last)
         .filter(value.abs() < 1e140, pl.col("quality") != "bad")
         .sort("event_ts")
         .group_by(pl.col("event_ts").dt.truncate("1m").alias("minute"), "device_id", "metric", "unit")

@@ -13,12 +13,13 @@ from iot_pipeline.clock import utc_now
 from iot_pipeline.errors import DataError
 from iot_pipeline.files import write_parquet
 from iot_pipeline.readings.schema import READING_SCHEMA
-from iot_pipeline.readings.store import event_day_files, read_files
+from iot_pipeline.readings.store import event_day_files
 from iot_pipeline.settings import Settings
 from iot_pipeline.stats.inputs import day_input_files
 from iot_pipeline.stats.relations import sealed_readings
-from iot_pipeline.stats.sealing import remove_superseded, seal_day, seal_days
+from iot_pipeline.stats.sealing import remove_superseded, seal_day
 from iot_pipeline.stats.warehouse import connect
+from tests.readings.stored import read_files
 from tests.stats.world import Row, file_readings
 
 DAY = date(2026, 11, 20)
@@ -109,13 +110,6 @@ def test_a_file_that_cannot_be_read_leaves_the_day_as_it_was(settings: Settings)
     with pytest.raises(DataError, match="as it was before"):
         seal_day(settings, DAY)
     assert sealed_readings(settings.paths).current(DAY) is None
-
-
-def test_the_present_day_stays_open(settings: Settings) -> None:
-    today = utc_now().date()
-    assert [report.day for report in seal_days(settings, today - timedelta(days=1), today)] == [
-        today - timedelta(days=1)
-    ]
 
 
 readings = st.builds(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +13,7 @@ from iot_pipeline.paths import minute_folder
 from iot_pipeline.readings.schema import READING_SCHEMA
 from iot_pipeline.readings.store import landed_name, open_root
 from iot_pipeline.settings import Settings
+from iot_pipeline.stats.sealing import days_between, seal_day
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,9 @@ def file_readings(settings: Settings, rows: Sequence[Row], *, by_day: bool = Fal
         grouped.setdefault((str(folder.parent / "hm=day" if by_day else folder), landed), []).extend(found)
     for (place, landed), found in grouped.items():
         write_parquet(frame(found), Path(place) / landed_name(landed))
+
+
+def seal_days(settings: Settings, first: date, last: date) -> None:
+    """Seal the days from `first` to `last`, both included."""
+    for day in days_between(first, last):
+        seal_day(settings, day)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.anomalies.channels.model import ChannelsModel, Usual, tables_of
 from iot_pipeline.anomalies.channels.relations import Deviations, deviations, relate
 from iot_pipeline.anomalies.channels.sentences import Finding, Verdict, frame_of
@@ -21,7 +22,6 @@ from iot_pipeline.anomalies.channels.tail import threshold
 from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
 from iot_pipeline.anomalies.engine.detector import FlagType
 from iot_pipeline.anomalies.engine.grid import Grid
-from iot_pipeline.anomalies.signals.means import Array
 
 FOLDS = 5
 """Parts of the history that are judged by the rest: residuals within the fit of a short history are far too small."""

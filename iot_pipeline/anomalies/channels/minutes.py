@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
 from iot_pipeline.anomalies.engine.grid import Grid
-from iot_pipeline.anomalies.signals.means import Array
 
 WINDOW = 10
 """Minutes of a mean. A channel that was silent for so long is not known, and then its machine is not judged: a channel

@@ -9,9 +9,9 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.anomalies.channels.relations import Relations
 from iot_pipeline.anomalies.channels.stacks import CHANNEL, Stack, View
-from iot_pipeline.anomalies.signals.means import Array
 
 VIEW = "view"
 OTHER = "other"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.signals.means import Array
+from iot_pipeline.anomalies.channels.means import Array
 
 LEAST_RIDGE = 1e-3
 """Keeps the precision of channels that repeat one another finite."""

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.anomalies.channels.stacks import CHANNEL
 from iot_pipeline.anomalies.detectors.base import shown
 from iot_pipeline.anomalies.engine.detector import FlagType
 from iot_pipeline.anomalies.engine.grid import Grid, instants
-from iot_pipeline.anomalies.signals.means import Array
 
 
 class Finding(IntEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_pipeline.anomalies.signals.means import Array
+from iot_pipeline.anomalies.channels.means import Array
 
 Ages = NDArray[np.int32]
 

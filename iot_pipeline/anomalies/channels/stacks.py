@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iot_pipeline.anomalies.channels.means import Array, trailing_mean
 from iot_pipeline.anomalies.engine.grid import Grid, grid_of
-from iot_pipeline.anomalies.signals.means import Array, trailing_mean
 
 CHANNEL = "channel"
 """The column of `Grid.series` that tells the channels of a device apart; all other columns name the device."""

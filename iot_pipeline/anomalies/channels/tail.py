@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from iot_pipeline.anomalies.signals.means import Array
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.clock import DAY
 
 BODY = 0.9

@@ -1,7 +1,7 @@
 """`rolling_z` of machines that tell their state: a series in one state is a series of its own.
 
 The rule is that of `rolling_z.py`, and series without a state are scored by it as they are. What is learned of states
-over days is in `state_level.py`.
+over days is in `models/state_level.py`.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,6 +1,6 @@
 """The level of a minute against the minutes before it in the same state: what single readings hide.
 
-Single readings are compared in `by_state.py`, and with what was learned over days in `state_level.py`.
+Single readings are compared in `by_state.py`, and with what was learned over days in `models/state_level.py`.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,10 +11,10 @@ import polars as pl
 
 from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags, shown, shown_unit, version_of
 from iot_pipeline.anomalies.detectors.numbering import SERIES
+from iot_pipeline.anomalies.detectors.past import compared, usual_of
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, steady_minutes
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
-from iot_pipeline.anomalies.signals.past import compared, usual_of
 from iot_pipeline.clock import MINUTE
 
 

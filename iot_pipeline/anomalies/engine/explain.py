@@ -33,12 +33,12 @@ def sentences(flagged: pl.DataFrame, step: timedelta, offset: timedelta = timede
     lasting = _duration(pl.col("raw") * step.total_seconds())
     said = {
         "stuck": pl.format("has not changed for {}, stays at {}", lasting, value),
-        "gap": pl.format("nothing was read for {}", lasting),
+        "gap": silence(pl.col("raw") * step.total_seconds()),
         "range_rule": pl.format("{} cannot be a measurement, usual is {}", value, band),
         "usual_range": pl.format("{} is outside of all that was usual, {}", value, band),
         "drift": pl.format("the last hours have drifted out of {}, where they were a day before; now {}", band, value),
         "rate_of_change": pl.format("{}, farther from the reading before than it moves at once: {}", value, band),
-        "creep": pl.format("has drifted out of {} reading by reading within a day, now {}", band, value),
+        "creep": pl.format("has drifted out of {} within a day, on average of the last readings; now {}", band, value),
         "step": pl.format("the level has moved from {} to {}", band, value),
         "shape": pl.format(
             "the last cycle is like none before it; now {}, the one most like it was at {}", value, band
@@ -52,6 +52,11 @@ def sentences(flagged: pl.DataFrame, step: timedelta, offset: timedelta = timede
     for name, text in said.items():
         sentence = pl.when(pl.col("detector") == name).then(text).otherwise(sentence)
     return flagged.select(sentence.alias("reason"))["reason"]
+
+
+def silence(seconds: pl.Expr) -> pl.Expr:
+    """Of a gap that lasted so long."""
+    return pl.format("nothing was read for {}", _duration(seconds))
 
 
 def shown(column: str, digits: int = 4) -> pl.Expr:

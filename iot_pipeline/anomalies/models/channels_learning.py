@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import polars as pl
 
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.anomalies.channels.minutes import Expectation, learn, smoothed
 from iot_pipeline.anomalies.engine.budget import block_columns, block_peaks, threshold
 from iot_pipeline.anomalies.engine.detector import FlagType, Scores, class_codes
@@ -15,7 +16,6 @@ from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.models.channels import CHANNEL_SCHEMA, LEARNED, in_parts, machines_of, rows_of
 from iot_pipeline.anomalies.models.history import History
 from iot_pipeline.anomalies.models.minute_grid import minute_grid
-from iot_pipeline.anomalies.signals.means import Array
 
 CHANNEL_SHARE = 0.1
 """Part of a device's budget of false alerts that goes to its channels together. A machine counts as one device."""

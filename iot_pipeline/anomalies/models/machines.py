@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from iot_pipeline.anomalies.detectors.numbering import SERIES
+from iot_pipeline.anomalies.detectors.past import GAUSSIAN
 from iot_pipeline.anomalies.detectors.rolling_z import RollingZ
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, told_states, with_told_state
 from iot_pipeline.anomalies.models.classes import class_of
 from iot_pipeline.anomalies.models.history import day_files
-from iot_pipeline.anomalies.signals.past import GAUSSIAN
-from iot_pipeline.anomalies.signals.state_level import StateLevel
+from iot_pipeline.anomalies.models.state_level import StateLevel
 from iot_pipeline.anomalies.signals.states import transitions
 from iot_pipeline.clock import DAY, MINUTE, day_start
 from iot_pipeline.paths import DataPaths

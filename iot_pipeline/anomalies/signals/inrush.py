@@ -1,6 +1,6 @@
 """Starts of motors in a series of currents: when, how high, how long, and how much heat.
 
-How a start compares with the last ones of its motor is in `past.py`.
+How a start compares with the last ones of its motor is in `detectors/past.py`.
 """
 
 from collections.abc import Sequence

@@ -64,9 +64,9 @@ def integrals(
     divided = stretches.filter("is_divided")
     pieces = pl.concat(
         [
-            _pieces(whole, by, length, "begins", "ends", "a", "b"),
-            _pieces(divided, by, length, "begins", "border", "a", "m"),
-            _pieces(divided, by, length, "border", "ends", "m", "b"),
+            _pieces(whole, by, length, times=("begins", "ends"), values=("a", "b")),
+            _pieces(divided, by, length, times=("begins", "border"), values=("a", "m")),
+            _pieces(divided, by, length, times=("border", "ends"), values=("m", "b")),
         ]
     )
     return (
@@ -81,13 +81,14 @@ def integrals(
     )
 
 
-def _pieces(  # noqa: PLR0917 -- two points, in the order they are read
-    stretches: pl.DataFrame, by: Sequence[str], length: int, begins: str, ends: str, low: str, high: str
+def _pieces(
+    stretches: pl.DataFrame, by: Sequence[str], length: int, *, times: tuple[str, str], values: tuple[str, str]
 ) -> pl.DataFrame:
-    a, b, seconds = pl.col(low), pl.col(high), (pl.col(ends) - pl.col(begins)) / 1e6
+    (begin, end), (a, b) = (pl.col(name) for name in times), (pl.col(name) for name in values)
+    seconds = (end - begin) / 1e6
     return stretches.select(
         *by,
-        (pl.col(begins) // length * length).alias("window"),
+        (begin // length * length).alias("window"),
         ((a + b) / 2 * seconds).alias("amount"),
         ((a**2 + a * b + b**2) / 3 * seconds).alias("squared"),
         seconds.alias("covered_seconds"),

@@ -1,9 +1,9 @@
 """States of machines: how long they are in each, how they change, and readings beside the state they were made in.
 
-Which changes are allowed is configuration, or learned; which readings are unusual in a state is in `state_level.py`.
+Which readings are unusual in a state is in `models/state_level.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import polars as pl
@@ -12,7 +12,10 @@ LONGEST = timedelta(seconds=60)
 """A state holds so long without being told again: a silent machine is in no state that anybody knows."""
 
 LEAST_SEEN = 3
-"""Times that a change must have been seen to be learned as allowed."""
+"""Times that a change must have been seen to be allowed."""
+
+LEAST_EXITS = 100
+"""Changes out of a state that must have been seen before one that never came is called illegal."""
 
 US = timedelta(microseconds=1)
 
@@ -91,31 +94,30 @@ def transitions(told: pl.DataFrame, *, by: Sequence[str], longest: timedelta = L
     )
 
 
-def allowed_transitions(table: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """Columns from_state, to_state of a table of configuration: state to the states that may follow it."""
-    pairs = [(state, following) for state, others in table.items() for following in others]
-    return pl.DataFrame(pairs, schema={"from_state": pl.String, "to_state": pl.String}, orient="row").unique(
-        maintain_order=True
+def illegal(changes: pl.DataFrame, seen: pl.DataFrame, *, by: Sequence[str]) -> pl.DataFrame:
+    """The rows of `changes` that machines of the same kind practically never made, as far as enough is known of them.
+
+    Nobody registers which changes a machine may make, so what its kind did LEAST_SEEN times is allowed. Of a state that
+    was left fewer than LEAST_EXITS times nothing is said yet, and one that was never seen is news and not a fault: it
+    is for a person to say what it is.
+
+    Args:
+        changes: columns `by`, from_state, to_state and any others, such as those of `transitions`.
+        seen: columns `by`, from_state, to_state and seen: how often each change came on earlier days.
+        by: what machines share that may do the same, such as their class.
+
+    Returns:
+        These rows with exits: how often machines of the kind left the former state.
+    """
+    exits = seen.group_by(*by, "from_state").agg(pl.col("seen").sum().alias("exits"))
+    known = pl.concat([seen.select(*by, pl.col(name).alias("to_state")) for name in ("from_state", "to_state")])
+    allowed = seen.filter(pl.col("seen") >= LEAST_SEEN)
+    return (
+        changes.join(exits, on=[*by, "from_state"], how="inner")
+        .join(known.unique(), on=[*by, "to_state"], how="semi")
+        .join(allowed, on=[*by, "from_state", "to_state"], how="anti")
+        .filter(pl.col("exits") >= LEAST_EXITS)
     )
-
-
-def learned_transitions(changes: pl.DataFrame, *, least: int = LEAST_SEEN) -> pl.DataFrame:
-    """Columns from_state, to_state: the changes that were seen at least `least` times in `changes`, of all machines.
-
-    For a class of machines without a table. Pass the changes of one class, of days before the one to judge.
-    """
-    counts = changes.group_by("from_state", "to_state").len()
-    return counts.filter(pl.col("len") >= least).select("from_state", "to_state").sort("from_state", "to_state")
-
-
-def illegal(changes: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `changes` that `allowed` does not have. A state that `allowed` never names may follow any other.
-
-    An unknown state is news, not a fault: it is for a person to allow it or not.
-    """
-    states = pl.concat([allowed["from_state"], allowed["to_state"]]).unique().implode()
-    known = pl.col("from_state").is_in(states) & pl.col("to_state").is_in(states)
-    return changes.filter(known).join(allowed, on=["from_state", "to_state"], how="anti", maintain_order="left")
 
 
 def with_entry(told: pl.DataFrame, *, by: Sequence[str], longest: timedelta = LONGEST) -> pl.DataFrame:

@@ -155,7 +155,7 @@ def _times(told: pl.Series, unit: TimeUnit) -> pl.Expr:
         return number // 1000
     if unit in _PER_SECOND:
         return _scaled(number, _PER_SECOND[unit])
-    size = number.abs()  # as `times.py` tells units apart
+    size = number.abs()  # as `language/times.py` tells units apart
     return (
         pl.when(size < 10**11)
         .then(number * 1_000_000)

@@ -85,12 +85,6 @@ class MessageDecoder:
         name = bind_name(mapping.device_id, mapping.device_name, bound.captures)
         return name if isinstance(name, str) and len(name) <= LONGEST_NAME else None
 
-    def decode_all(self, messages: Iterable[tuple[str, bytes, int]], sink: Sink) -> None:
-        """Decode (topic, payload, received µs since 1970 UTC) one after the other into `sink`."""
-        for index, (topic, payload, received_us) in enumerate(messages):
-            sink.begin(index)
-            self.decode(topic, payload, received_us, sink)
-
     def decode(self, topic: str, payload: bytes, received_us: int, sink: Sink) -> None:
         """Decode one message into `sink`, whose `begin` was called. Never raises for what is in it."""
         bound = self._bound.get(topic) or self._bind(topic)
@@ -115,7 +109,12 @@ class MessageDecoder:
                 sink.reject(None, QuarantineReason.WRONG_SHAPE, f"the decoder gave up: {type(error).__name__}")
 
     def groups(self, first: int, messages: Iterable[tuple[str, bytes, int]]) -> list[Group]:
-        """Messages (as for `decode_all`, numbered from `first`) that are worth reading at once, by plan."""
+        """Messages that are worth reading at once, by plan.
+
+        Args:
+            first: number of the first message.
+            messages: (topic, payload, received µs since 1970 UTC).
+        """
         groups: dict[Plan, Group] = {}
         sizes: dict[Plan, int] = {}
         for number, (topic, payload, received_us) in enumerate(messages, first):

@@ -1,6 +1,6 @@
 """When a record happened: the first usable of the times that it tells, or why there is none.
 
-How a time is written is in `times.py`; what is allowed, in `binding.Limits`.
+How a time is written is in `language/times.py`; what is allowed, in `binding.Limits`.
 """
 
 from collections.abc import Callable, Sequence

@@ -6,9 +6,14 @@ worked out once and kept in a tree of nodes that follows the shape of the record
 
 from collections.abc import Callable
 
-from iot_pipeline.readings.decoding.targets import Target
+from iot_pipeline.readings.decoding.binding import used_paths
+from iot_pipeline.readings.decoding.context import RecordContext
+from iot_pipeline.readings.decoding.targets import Target, Targets
 from iot_pipeline.readings.language.beside import Step
-from iot_pipeline.readings.language.fields import dotted
+from iot_pipeline.readings.language.fields import Json, Missing, compile_path, dotted, parse_path
+from iot_pipeline.readings.language.globs import compile_globs
+from iot_pipeline.readings.language.model import Mapping
+from iot_pipeline.readings.schema import QuarantineReason
 
 DEEPEST = 64  # levels below which nothing is read
 MOST_NODES = 50_000  # a sender that invents keys must not fill the memory: the tree starts again
@@ -72,3 +77,56 @@ def _below(path: str, step: str | int) -> str:
     if isinstance(step, int):
         return f"{path}[{step}]"
     return f"{path}.{step}" if path else step
+
+
+class Leaves:
+    """Every wanted leaf of a record."""
+
+    def __init__(self, mapping: Mapping, targets: Targets) -> None:
+        rule = mapping.leaves
+        if rule is None:
+            raise ValueError("a mapping without leaves has none to walk over")
+        self._arrays = rule.arrays == "index"
+        path = parse_path(rule.under)
+        self._start = compile_path(path)
+        unwanted, reserved = compile_globs(rule.exclude), frozenset(used_paths(mapping)) - {""}
+        below = len(path.dotted) + 1 if path.dotted else 0
+        under = len(path.alternatives[0].steps)
+        self._tree = LeafTree(
+            path.alternatives[0].steps,
+            include=compile_globs(rule.include),
+            exclude=lambda leaf: leaf in reserved or unwanted(leaf),
+            target_of=lambda leaf, steps: targets.leaf(leaf, leaf[below:], steps, under),
+        )
+
+    def walk(self, context: RecordContext) -> None:
+        """Emit the leaves of the context's record."""
+        start = self._start(context.record, context.root, context.key)
+        if isinstance(start, Missing) or start is None:
+            return
+        node = self._tree.root()
+        if type(start) is dict or type(start) is list:
+            self._below(start, node, context, 0)
+        elif node.target is not None:
+            context.emit(node.target, start)
+
+    def _below(self, value: Json, node: Node, context: RecordContext, depth: int) -> None:
+        if depth > DEEPEST:
+            context.sink.reject(node.path, QuarantineReason.WRONG_SHAPE, f"nested deeper than {DEEPEST} levels")
+            return
+        if isinstance(value, dict):
+            items = value.items()
+        elif isinstance(value, list) and self._arrays:
+            items = enumerate(value)  # type: ignore[assignment]
+        else:
+            return
+        children, emit = node.children, context.emit
+        for step, inner in items:
+            child = children.get(step) or self._tree.child(node, step)
+            if child.unwanted:
+                continue
+            kind = type(inner)
+            if kind is dict or kind is list:
+                self._below(inner, child, context, depth + 1)
+            elif child.target is not None:
+                emit(child.target, inner)

@@ -1,11 +1,10 @@
 """Documents of plain values (JSON, ndjson, scalars): from bytes to rows, by one mapping, for one topic.
 
 Everything that the mapping and the topic decide is decided before the first message; what is left
-for a message are look-ups and arithmetic.
+for a message are look-ups and arithmetic. How a single value becomes a row is `context.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from iot_pipeline.readings.decoding.binding import (
     LONGEST_NAME,
@@ -14,109 +13,21 @@ from iot_pipeline.readings.decoding.binding import (
     bind_attributes,
     bind_quality,
     resolve,
-    used_paths,
 )
+from iot_pipeline.readings.decoding.context import UNKNOWN_TIME, RecordContext
 from iot_pipeline.readings.decoding.event_times import NoTime, bind_event_time
-from iot_pipeline.readings.decoding.leaves import DEEPEST, LeafTree, Node
+from iot_pipeline.readings.decoding.leaves import Leaves
 from iot_pipeline.readings.decoding.naming import bind_name, with_splits
 from iot_pipeline.readings.decoding.selection import Place, bind_records, bind_unpack, bind_when
 from iot_pipeline.readings.decoding.sink import Sink
-from iot_pipeline.readings.decoding.targets import Target, Targets
+from iot_pipeline.readings.decoding.targets import Targets
 from iot_pipeline.readings.language.fields import Json, Key, Missing, compile_path, parse_path
 from iot_pipeline.readings.language.formats import PARSERS, PayloadFormat, Reject
-from iot_pipeline.readings.language.globs import compile_globs
 from iot_pipeline.readings.language.model import Mapping, ValueRule
-from iot_pipeline.readings.language.values import BadValue, NoValue, split_unit
 from iot_pipeline.readings.schema import Quality, QuarantineReason
 
 Decode = Callable[[bytes, int, Sink], None]
 _GOOD = Quality.GOOD.value
-_UNKNOWN_TIME = -(1 << 62)  # of a record whose values may have times of their own
-
-
-@dataclass(slots=True)
-class _Context:
-    """What all values of one record share."""
-
-    record: Json
-    root: Json
-    key: Key
-    where: str | None  # name of the record when the message holds several
-    device: str
-    event_us: int
-    quality: str
-    sink: Sink
-    received_us: int
-    limits: Limits
-
-    def emit(self, target: Target, value: Json) -> None:
-        """Turn one value, which may be null, into a row, a problem or nothing."""
-        sink = self.sink
-        if value is None:
-            sink.nulls += 1
-            return
-        metric = target.metric
-        name = metric if type(metric) is str else resolve(metric, self.record, self.root, self.key)
-        if not name or len(name) > LONGEST_NAME:
-            what = f"metric name of {len(name)} characters" if name else "no name for the metric"
-            sink.reject(self._field(target.path), QuarantineReason.BAD_VALUE, what)
-            return
-        if target.special:
-            self._emit_special(target, name, value)
-            return
-        if type(value) is float and target.direct:
-            number: float | None = value
-            text: str | None = None
-        else:
-            try:
-                coerced = target.coerce(value)
-            except BadValue as error:
-                sink.reject(self._field(target.path), QuarantineReason.BAD_VALUE, str(error))
-                return
-            except NoValue:
-                sink.nulls += 1
-                return
-            if coerced is None:
-                return
-            number, text = coerced
-        unit = target.unit
-        if unit is not None and type(unit) is not str:
-            unit = resolve(unit, self.record, self.root, self.key)
-        sink.rows.append((sink.message, self.event_us, self.device, name, number, text, unit, self.quality))
-
-    def _emit_special(self, target: Target, name: str, value: Json) -> None:
-        """A value with a time, a quality or a unit of its own, or a metric that decides its scale."""
-        sink, at = self.sink, (self.record, self.root, self.key)
-        own_unit = None
-        if target.unit_in_text and type(value) is str:
-            value, own_unit = split_unit(value)
-        try:
-            coerced = target.coerce_for(name)(value)
-        except BadValue as error:
-            sink.reject(self._field(target.path), QuarantineReason.BAD_VALUE, str(error))
-            return
-        except NoValue:
-            sink.nulls += 1
-            return
-        if coerced is None:
-            return
-        event_us = None if target.time is None else target.time(*at)
-        if event_us is not None:
-            refused = self.limits.refuse(event_us, self.received_us)
-            if refused is not None:
-                sink.reject(self._field(target.path), QuarantineReason.CLOCK, refused)
-                return
-        elif self.event_us == _UNKNOWN_TIME:
-            sink.reject(self._field(target.path), QuarantineReason.NO_TIMESTAMP, "no usable event time")
-            return
-        else:
-            event_us = self.event_us
-        unit = resolve(target.unit, *at) or own_unit
-        quality = self.quality if target.quality is None else target.quality(*at)
-        sink.rows.append((sink.message, event_us, self.device, name, *coerced, unit, quality))
-
-    def _field(self, path: str) -> str:
-        return path if self.where is None else f"{self.where}.{path}" if path else self.where
 
 
 class RecordDecoder:
@@ -186,7 +97,7 @@ class _Reader:
         targets = Targets(mapping, known)
         self._own_times = targets.own_times
         self._values = [(compile_path(parse_path(rule.path)), targets.value(rule)) for rule in rules]
-        self._leaves = None if mapping.leaves is None else _Leaves(mapping, targets)
+        self._leaves = None if mapping.leaves is None else Leaves(mapping, targets)
         # A record that is no object can only be read as a whole.
         whole = any(target.path == "" for _, target in self._values)
         self._any_record = scalar or whole or mapping.each is not None
@@ -233,7 +144,7 @@ class _Reader:
 
     def _context(  # noqa: PLR0917  # called for each record: an object for its arguments would cost a tenth
         self, record: Json, root: Json, key: Key, where: str | None, received_us: int, sink: Sink
-    ) -> _Context | None:
+    ) -> RecordContext | None:
         """Whose record it is and when it happened; None when that cannot be said, which is noted."""
         if type(record) is not dict and not self._any_record:
             sink.reject(where, QuarantineReason.WRONG_SHAPE, f"{_kind(record)} where an object is expected")
@@ -256,14 +167,14 @@ class _Reader:
             if not self._own_times:
                 sink.reject(where, event_us.reason, event_us.detail)
                 return None
-            event_us = _UNKNOWN_TIME
+            event_us = UNKNOWN_TIME
         quality = _GOOD if self._quality is None else self._quality(record, root, key)
-        return _Context(record, root, key, where, device, event_us, quality, sink, received_us, self._limits)
+        return RecordContext(record, root, key, where, device, event_us, quality, sink, received_us, self._limits)
 
     def _holds_any(self, record: Json, root: Json, key: Key) -> bool:
         return any(not isinstance(get(record, root, key), Missing) for get, _ in self._values)
 
-    def _read(self, context: _Context) -> None:
+    def _read(self, context: RecordContext) -> None:
         record, root, key = context.record, context.root, context.key
         if self._attributes is not None:
             told = self._attributes(record, root, key)
@@ -284,56 +195,3 @@ class _Reader:
 def _kind(value: Json) -> str:
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array"}
     return "null" if value is None else names.get(type(value), "an object")
-
-
-class _Leaves:
-    """Every wanted leaf of a record."""
-
-    def __init__(self, mapping: Mapping, targets: Targets) -> None:
-        rule = mapping.leaves
-        if rule is None:
-            raise ValueError("a mapping without leaves has none to walk over")
-        self._arrays = rule.arrays == "index"
-        path = parse_path(rule.under)
-        self._start = compile_path(path)
-        unwanted, reserved = compile_globs(rule.exclude), frozenset(used_paths(mapping)) - {""}
-        below = len(path.dotted) + 1 if path.dotted else 0
-        under = len(path.alternatives[0].steps)
-        self._tree = LeafTree(
-            path.alternatives[0].steps,
-            include=compile_globs(rule.include),
-            exclude=lambda leaf: leaf in reserved or unwanted(leaf),
-            target_of=lambda leaf, steps: targets.leaf(leaf, leaf[below:], steps, under),
-        )
-
-    def walk(self, context: _Context) -> None:
-        """Emit the leaves of the context's record."""
-        start = self._start(context.record, context.root, context.key)
-        if isinstance(start, Missing) or start is None:
-            return
-        node = self._tree.root()
-        if type(start) is dict or type(start) is list:
-            self._below(start, node, context, 0)
-        elif node.target is not None:
-            context.emit(node.target, start)
-
-    def _below(self, value: Json, node: Node, context: _Context, depth: int) -> None:
-        if depth > DEEPEST:
-            context.sink.reject(node.path, QuarantineReason.WRONG_SHAPE, f"nested deeper than {DEEPEST} levels")
-            return
-        if isinstance(value, dict):
-            items = value.items()
-        elif isinstance(value, list) and self._arrays:
-            items = enumerate(value)  # type: ignore[assignment]
-        else:
-            return
-        children, emit = node.children, context.emit
-        for step, inner in items:
-            child = children.get(step) or self._tree.child(node, step)
-            if child.unwanted:
-                continue
-            kind = type(inner)
-            if kind is dict or kind is list:
-                self._below(inner, child, context, depth + 1)
-            elif child.target is not None:
-                emit(child.target, inner)

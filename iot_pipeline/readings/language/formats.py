@@ -1,7 +1,7 @@
 """Payload formats: bytes to records, without any knowledge of mappings.
 
 A format either yields documents of plain values (`PARSERS`) or, like Sparkplug B, needs a decoder
-of its own (`sparkplug.py`). To add one of the first kind: a name in `PayloadFormat`, a parser here.
+of its own (`decoding/sparkplug.py`). To add one of the first kind: a name in `PayloadFormat`, a parser here.
 """
 
 from collections.abc import Callable, Iterator

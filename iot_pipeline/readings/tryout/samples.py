@@ -16,7 +16,6 @@ import msgspec
 from iot_pipeline.errors import ConfigurationError
 from iot_pipeline.readings.language.times import microseconds
 
-Number = int | float
 SampleId = str | int
 _Line = TypeVar("_Line", bound=msgspec.Struct)
 

@@ -17,7 +17,7 @@ from iot_pipeline.clock import utc_now
 from iot_pipeline.live.model import LiveState
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.serving import history
-from iot_pipeline.serving.api.models import LiveHealth
+from iot_pipeline.serving.api.models.base import LiveHealth
 from iot_pipeline.serving.api.paging import CursorError, Key, decode_cursor, encode_cursor
 from iot_pipeline.serving.api.problems import not_found, unavailable, wrong
 from iot_pipeline.serving.api.times import INSTANT_PATTERN, RangeError, TimeRange, time_range

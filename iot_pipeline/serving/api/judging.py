@@ -6,7 +6,7 @@ Where it is kept is `anomalies/feedback.py`.
 from fastapi import Request
 
 from iot_pipeline.anomalies.feedback import Feedback
-from iot_pipeline.serving.api.models import FeedbackRecord
+from iot_pipeline.serving.api.models.anomalies import FeedbackRecord
 from iot_pipeline.serving.api.problems import Problem, wrong
 
 

@@ -1,7 +1,7 @@
 """The pages that people look at: mounted beside the API on one application, behind the same gate.
 
-A page is a folder here: `page.py` with `register(context)`, and what it shows computed without NiceGUI in `view.py`.
-Importing this package costs nothing: NiceGUI is loaded when pages are mounted.
+A page is a folder here: `page.py` with `register(context)`, and beside it what is shown, computed without NiceGUI
+(`view.py` where that is one idea). Importing this package costs nothing: NiceGUI is loaded when pages are mounted.
 """
 
 from importlib import import_module

@@ -19,9 +19,9 @@ from iot_pipeline.serving.api.work import Workers
 from iot_pipeline.serving.live_view import LiveView
 from iot_pipeline.serving.pages.parts import links
 from iot_pipeline.serving.pages.parts.markup import Tag, anchor, box, text
-from iot_pipeline.serving.pages.parts.numbers import format_duration
 from iot_pipeline.serving.pages.parts.refresh import every
 from iot_pipeline.serving.pages.parts.times import instant
+from iot_pipeline.serving.pages.parts.wording import format_duration
 from iot_pipeline.settings import Settings
 
 STATUS_SECONDS = 2.0
@@ -79,11 +79,6 @@ def _digest() -> str:
 
 # The address changes with the content, so that a browser may keep it for ever.
 ASSETS = f"/assets/{_digest()}"
-
-
-def stylesheet(name: str) -> None:
-    """Let the page being built use `static/<name>`; for what one page alone looks like."""
-    ui.add_head_html(f'<link rel="stylesheet" href="{ASSETS}/{name}">')
 
 
 @contextmanager

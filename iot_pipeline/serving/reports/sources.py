@@ -12,7 +12,7 @@ import polars as pl
 
 from iot_pipeline.clock import DAY, MINUTE, day_start, floor_minute
 from iot_pipeline.paths import DataPaths
-from iot_pipeline.stats.correcting import current_readings
+from iot_pipeline.stats.corrections.applying import current_readings
 from iot_pipeline.stats.inputs import COLUMNS, minute_input_files
 from iot_pipeline.stats.relations import DAY_MODELS, DIM_DEVICE_SCHEMA, dim_device_file, minute_trees, published_file
 from iot_pipeline.stats.run_sources import SQL_TYPES, rows_of

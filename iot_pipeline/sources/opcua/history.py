@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from asyncua import Client, ua
 
 from iot_pipeline.sources.opcua.changes import Item, instant_of
-from iot_pipeline.sources.opcua.nodes import chunks
+from iot_pipeline.sources.opcua.inquiry import chunks
 
 # Nodes and values a node in one answer: what is in memory at once is the product.
 NODES = 20

@@ -1,55 +1,24 @@
 """Which nodes of a server are collected, and what they are called: namespaces, browsing, names, units.
 
-Done once for each connection, in bulk requests of the size that the server allows. Values are read elsewhere.
+Done once for each connection. How a server is asked of many nodes at once is `inquiry.py`; values are read elsewhere.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import islice
-from typing import TypeVar
 
 import structlog
 from asyncua import Client, ua
 
 from iot_pipeline.sources.opcua.changes import Item
 from iot_pipeline.sources.opcua.config import BrowseEntry, NodeEntry, ServerConfig
+from iot_pipeline.sources.opcua.inquiry import HAS_PROPERTY, Inquiry, Limits, plain_id, read_limits
 
 log = structlog.get_logger(__name__)
 
-# What is asked for at once where the server names no limit of its own.
-MOST_PER_CALL = 500
 DEEPEST = 32
-_LIMITS = {
-    "read": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
-    "browse": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
-    "translate": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds,
-    "monitor": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
-    "history": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData,
-}
 _SERVER_OBJECT = ua.NodeId(ua.ObjectIds.Server)
 _TOPS = frozenset({ua.NodeId(ua.ObjectIds.ObjectsFolder), ua.NodeId(ua.ObjectIds.RootFolder)})
-_HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
-_HAS_PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
-_T = TypeVar("_T")
-
-
-def chunks(values: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """`values` in lists of at most `size`."""
-    iterator = iter(values)
-    while part := list(islice(iterator, size)):
-        yield part
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many nodes one request may name."""
-
-    read: int = MOST_PER_CALL
-    browse: int = MOST_PER_CALL
-    translate: int = MOST_PER_CALL
-    monitor: int = MOST_PER_CALL
-    history: int = MOST_PER_CALL
 
 
 @dataclass(slots=True)
@@ -64,19 +33,7 @@ class Resolved:
 
 async def resolve(client: Client, config: ServerConfig) -> Resolved:
     """Find and name the nodes of `config`. Raises what the client raises when the server does not answer."""
-    return await _Resolver(client, config, await _read_limits(client)).run()
-
-
-async def _read_limits(client: Client) -> Limits:
-    values = await client.uaclient.read_attributes(
-        [ua.NodeId(identifier) for identifier in _LIMITS.values()], ua.AttributeIds.Value
-    )
-    told = {
-        name: min(value.Value.Value, MOST_PER_CALL)
-        for name, value in zip(_LIMITS, values, strict=True)
-        if value.StatusCode.is_good() and isinstance(value.Value.Value, int) and value.Value.Value > 0
-    }
-    return Limits(**told)
+    return await _Resolver(client, config, await read_limits(client)).run()
 
 
 class _Resolver:
@@ -84,7 +41,7 @@ class _Resolver:
 
     def __init__(self, client: Client, config: ServerConfig, limits: Limits) -> None:
         self._client = client
-        self._session = client.uaclient.session
+        self._inquiry = Inquiry(client, limits)
         self._config = config
         self._limits = limits
         self._uris: list[str] = []
@@ -132,7 +89,7 @@ class _Resolver:
         node_id = ua.NodeId.from_string(text)
         uri = node_id.NamespaceUri if isinstance(node_id, ua.ExpandedNodeId) else None
         if uri is None:
-            return ua.NodeId(node_id.Identifier, node_id.NamespaceIndex, node_id.NodeIdType)
+            return plain_id(node_id)
         if uri not in self._uris:
             return None
         return ua.NodeId(node_id.Identifier, self._uris.index(uri), node_id.NodeIdType)
@@ -149,9 +106,9 @@ class _Resolver:
         frontier = [start]
         for _ in range(DEEPEST):
             below: list[ua.NodeId] = []
-            for parent, reference in await self._browse(frontier, ua.BrowseDirection.Forward):
-                node = _plain_id(reference.NodeId)
-                if node in paths or node == _SERVER_OBJECT or reference.ReferenceTypeId == _HAS_PROPERTY:
+            for parent, reference in await self._inquiry.browse(frontier, ua.BrowseDirection.Forward):
+                node = plain_id(reference.NodeId)
+                if node in paths or node == _SERVER_OBJECT or reference.ReferenceTypeId == HAS_PROPERTY:
                     continue
                 name = reference.BrowseName.Name or ""
                 paths[node] = f"{paths[parent]}/{name}" if paths[parent] else name
@@ -166,40 +123,13 @@ class _Resolver:
             log.warning("opcua_browse_cut", server=self._config.name, start=browse.start, most=browse.most)
         return found[: browse.most]
 
-    async def _browse(
-        self, nodes: Sequence[ua.NodeId], direction: ua.BrowseDirection
-    ) -> list[tuple[ua.NodeId, ua.ReferenceDescription]]:
-        """(node, reference) for the hierarchical references of all `nodes`, to objects and variables."""
-        found: list[tuple[ua.NodeId, ua.ReferenceDescription]] = []
-        for part in chunks(nodes, self._limits.browse):
-            parameters = ua.BrowseParameters()
-            parameters.View.Timestamp = ua.get_win_epoch()
-            parameters.NodesToBrowse = [_description(node, direction) for node in part]
-            parameters.RequestedMaxReferencesPerNode = 0
-            results = list(zip(part, await self._session.browse(parameters), strict=True))
-            while results:
-                found += [(node, reference) for node, result in results for reference in result.References or ()]
-                results = await self._browse_next([pair for pair in results if pair[1].ContinuationPoint])
-        return found
-
-    async def _browse_next(
-        self, unfinished: list[tuple[ua.NodeId, ua.BrowseResult]]
-    ) -> list[tuple[ua.NodeId, ua.BrowseResult]]:
-        if not unfinished:
-            return []
-        parameters = ua.BrowseNextParameters()
-        parameters.ReleaseContinuationPoints = False
-        parameters.ContinuationPoints = [result.ContinuationPoint for _, result in unfinished]
-        answers = await self._session.browse_next(parameters)
-        return [(node, answer) for (node, _), answer in zip(unfinished, answers, strict=True)]
-
     async def _learn_names(self, nodes: Sequence[ua.NodeId]) -> None:
         def name_of(value: ua.DataValue) -> str | None:
             name = value.Value.Value
             return name.Name if isinstance(name, ua.QualifiedName) else None
 
         unknown = [node for node in nodes if node not in self._names]
-        told = await self._attribute(unknown, ua.AttributeIds.BrowseName, name_of)
+        told = await self._inquiry.attribute(unknown, ua.AttributeIds.BrowseName, name_of)
         self._names |= {node: name for node, name in told.items() if name}
 
     async def _learn_parents(self, nodes: Sequence[ua.NodeId]) -> None:
@@ -209,8 +139,8 @@ class _Resolver:
             known = {parent for node in frontier if (parent := self._parents.get(node)) is not None}
             unknown = [node for node in frontier if node not in self._parents]
             self._parents |= dict.fromkeys(unknown, None)
-            for node, reference in await self._browse(unknown, ua.BrowseDirection.Inverse):
-                parent = _plain_id(reference.NodeId)
+            for node, reference in await self._inquiry.browse(unknown, ua.BrowseDirection.Inverse):
+                parent = plain_id(reference.NodeId)
                 if self._parents[node] is None:
                     self._parents[node] = parent
                     self._names.setdefault(parent, reference.BrowseName.Name or "")
@@ -240,21 +170,8 @@ class _Resolver:
             level = value.Value.Value
             return isinstance(level, int) and bool(level & ua.AccessLevel.HistoryRead.mask)
 
-        levels = await self._attribute(nodes, ua.AttributeIds.UserAccessLevel, readable)
+        levels = await self._inquiry.attribute(nodes, ua.AttributeIds.UserAccessLevel, readable)
         return {node for node, told in levels.items() if told}
-
-    async def _attribute(
-        self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds, read: Callable[[ua.DataValue], _T]
-    ) -> dict[ua.NodeId, _T]:
-        told: dict[ua.NodeId, _T] = {}
-        for part in chunks(nodes, self._limits.read):
-            values = await self._session.read_attributes(part, attribute)
-            told |= {
-                node: read(value)
-                for node, value in zip(part, values, strict=True)
-                if value.StatusCode.is_good() and value.Value is not None
-            }
-        return told
 
     async def _units(self, nodes: Sequence[ua.NodeId]) -> dict[ua.NodeId, str]:
         """Units by the property EngineeringUnits (OPC 10000-8, 5.6.3), where a node has one."""
@@ -263,51 +180,19 @@ class _Resolver:
             told = value.Value.Value
             return told.DisplayName.Text if isinstance(told, ua.EUInformation) else None
 
-        properties: dict[ua.NodeId, ua.NodeId] = {}
-        for part in chunks(nodes, self._limits.translate):
-            try:
-                results = await self._session.translate_browsepaths_to_nodeids([_units_path(node) for node in part])
-            except ua.UaStatusCodeError as error:
-                log.info("opcua_units_unknown", server=self._config.name, reason=str(error))
-                return {}
-            for node, result in zip(part, results, strict=True):
-                if result.StatusCode.is_good() and result.Targets:
-                    properties[node] = _plain_id(result.Targets[0].TargetId)
-        told = await self._attribute(list(properties.values()), ua.AttributeIds.Value, unit_of)
+        try:
+            properties = await self._inquiry.properties(nodes, "EngineeringUnits")
+        except ua.UaStatusCodeError as error:
+            log.info("opcua_units_unknown", server=self._config.name, reason=str(error))
+            return {}
+        told = await self._inquiry.attribute(list(properties.values()), ua.AttributeIds.Value, unit_of)
         units = {node: told.get(where) for node, where in properties.items()}
         return {node: unit for node, unit in units.items() if unit}
-
-
-def _plain_id(node_id: ua.NodeId) -> ua.NodeId:
-    return ua.NodeId(node_id.Identifier, node_id.NamespaceIndex, node_id.NodeIdType)
 
 
 def _wanted(path: str, browse: BrowseEntry) -> bool:
     included = any(fnmatchcase(path, glob) for glob in browse.include)
     return included and not any(fnmatchcase(path, glob) for glob in browse.exclude)
-
-
-def _description(node: ua.NodeId, direction: ua.BrowseDirection) -> ua.BrowseDescription:
-    description = ua.BrowseDescription()
-    description.NodeId = node
-    description.BrowseDirection = direction
-    description.ReferenceTypeId = _HIERARCHICAL
-    description.IncludeSubtypes = True
-    description.NodeClassMask = ua.NodeClass.Object | ua.NodeClass.Variable
-    description.ResultMask = ua.BrowseResultMask.All
-    return description
-
-
-def _units_path(node: ua.NodeId) -> ua.BrowsePath:
-    element = ua.RelativePathElement()
-    element.ReferenceTypeId = _HAS_PROPERTY
-    element.IsInverse = False
-    element.IncludeSubtypes = True
-    element.TargetName = ua.QualifiedName("EngineeringUnits", 0)
-    path = ua.BrowsePath()
-    path.StartingNode = node
-    path.RelativePath.Elements = [element]
-    return path
 
 
 def _told_apart(items: Iterable[Item]) -> list[Item]:

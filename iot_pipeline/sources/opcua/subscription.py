@@ -13,7 +13,8 @@ from asyncua import Client, ua
 
 from iot_pipeline.sources.opcua.changes import Item
 from iot_pipeline.sources.opcua.config import ServerConfig
-from iot_pipeline.sources.opcua.nodes import Resolved, chunks
+from iot_pipeline.sources.opcua.inquiry import chunks
+from iot_pipeline.sources.opcua.nodes import Resolved
 
 log = structlog.get_logger(__name__)
 

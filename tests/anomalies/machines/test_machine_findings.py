@@ -16,7 +16,8 @@ from iot_pipeline.anomalies.models.machines import (
     STARTS_LEARNED_SCHEMA,
     nothing_learned,
 )
-from iot_pipeline.anomalies.models.scoring.findings import LEAST_EXITS, MachineFindings
+from iot_pipeline.anomalies.models.scoring.findings import MachineFindings
+from iot_pipeline.anomalies.signals.states import LEAST_EXITS
 from iot_pipeline.anomalies.signals.vibration import STRICTEST, read_zones
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.files import write_parquet

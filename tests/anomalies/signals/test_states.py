@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from iot_pipeline.anomalies.signals.states import (
-    allowed_transitions,
+    LEAST_EXITS,
+    LEAST_SEEN,
     illegal,
-    learned_transitions,
     time_in_state,
     transitions,
     with_state,
@@ -52,21 +52,22 @@ def test_changes_with_the_time_in_the_former_state() -> None:
     assert rows == [("idle", "setup", 40.0), ("setup", "running", 20.0)]  # the one after a silence is not known
 
 
-def test_a_change_that_the_table_does_not_have_is_illegal() -> None:
+def changes_seen(*, idle_to_running: int) -> pl.DataFrame:
+    pairs = (("idle", "setup"), ("setup", "running"), ("running", "idle"))
+    rows = [("p", before, after, LEAST_EXITS) for before, after in pairs]
+    return pl.DataFrame(
+        [*rows, ("p", "idle", "running", idle_to_running)],
+        ["device_id", "from_state", "to_state", "seen"],
+        orient="row",
+    )
+
+
+def test_a_change_that_hardly_ever_came_is_illegal_and_a_new_state_is_news() -> None:
     changes = transitions(told((0, "idle"), (10, "running"), (20, "idle"), (30, "service"), (40, "idle")), by=BY)
-    allowed = allowed_transitions({"idle": ["setup"], "setup": ["running"], "running": ["idle", "fault"]})
-    found = illegal(changes, allowed)
-    assert found.select("from_state", "to_state").rows() == [("idle", "running")]  # service is news, not a fault
-    assert illegal(changes, allowed_transitions({})).is_empty()
-
-
-def test_changes_are_learned_when_seen_often_enough() -> None:
-    points = [(at * 10.0, ("idle", "setup", "running")[at % 3]) for at in range(12)]
-    changes = transitions(told(*points), by=BY)
-    learned = learned_transitions(changes)
-    assert learned.rows() == [("idle", "setup"), ("running", "idle"), ("setup", "running")]
-    odd = transitions(told((0, "running"), (5, "setup")), by=BY)
-    assert illegal(odd, learned).height == 1
+    found = illegal(changes, changes_seen(idle_to_running=LEAST_SEEN - 1), by=BY)
+    rows = found.select("from_state", "to_state", "exits").rows()
+    assert rows == [("idle", "running", LEAST_EXITS + LEAST_SEEN - 1)]
+    assert illegal(changes, changes_seen(idle_to_running=LEAST_SEEN), by=BY).is_empty()
 
 
 def test_readings_get_the_state_they_were_made_in() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iot_pipeline.anomalies.channels.means import Array
 from iot_pipeline.anomalies.channels.minutes import WINDOW, Expectation, deviate, smoothed
 from iot_pipeline.anomalies.detectors.base import ByItself, no_flags, shown_unit
 from iot_pipeline.anomalies.detectors.numbering import SERIES
@@ -20,7 +21,6 @@ from iot_pipeline.anomalies.engine.explain import shown
 from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.models.channels import LEARNED, in_parts
 from iot_pipeline.anomalies.models.minute_grid import grid_of
-from iot_pipeline.anomalies.signals.means import Array
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.stats.relations import FLAGS_SCHEMA
 

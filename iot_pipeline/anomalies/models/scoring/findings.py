@@ -11,12 +11,12 @@ import polars as pl
 
 from iot_pipeline.anomalies.detectors.base import ByItself, no_flags, shown, shown_unit
 from iot_pipeline.anomalies.detectors.numbering import SERIES
+from iot_pipeline.anomalies.detectors.past import RELATIVE_FLOOR, THRESHOLD, compared
 from iot_pipeline.anomalies.detectors.told_states import STATE_METRIC, telling
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
 from iot_pipeline.anomalies.models.machines import MachineTables, machine_class
 from iot_pipeline.anomalies.signals.inrush import LONGEST, starts
-from iot_pipeline.anomalies.signals.past import RELATIVE_FLOOR, THRESHOLD, compared
-from iot_pipeline.anomalies.signals.states import LEAST_SEEN, transitions
+from iot_pipeline.anomalies.signals.states import illegal, transitions
 from iot_pipeline.anomalies.signals.unbalance import LEAST_LOAD, unbalance_percent
 from iot_pipeline.clock import MINUTE
 from iot_pipeline.paths import DataPaths
@@ -31,9 +31,6 @@ which NEMA MG 1 (14.36) derates motors, come to in the currents."""
 
 HOLE = 1.5
 """Times the usual pause between readings, from which one was lost."""
-
-LEAST_EXITS = 100
-"""Changes out of a state that must have been seen before one that never came is called strange."""
 
 STRANGE = 2.0
 """Score of a change of state that never came before: there is no measure of it."""
@@ -180,16 +177,7 @@ class MachineFindings(ByItself):
         changed = transitions(window.states, by=["device_id"]).filter(
             pl.col("ts") >= window.first, pl.col("ts") < window.last + MINUTE
         )
-        seen = self.tables.changes
-        exits = seen.group_by("class", "from_state").agg(pl.col("seen").sum().alias("exits"))
-        known = pl.concat([seen.select("class", pl.col(name).alias("to_state")) for name in ("from_state", "to_state")])
-        strange = (
-            machine_class(self.paths, changed)
-            .join(exits, on=["class", "from_state"], how="inner")
-            .join(known.unique(), on=["class", "to_state"], how="semi")
-            .join(seen.filter(pl.col("seen") >= LEAST_SEEN), on=["class", "from_state", "to_state"], how="anti")
-            .filter(pl.col("exits") >= LEAST_EXITS)
-        )
+        strange = illegal(machine_class(self.paths, changed), self.tables.changes, by=["class"])
         reason = pl.format(
             "went from {} to {}, which machines of its class did not in {} changes from {}",
             "from_state",

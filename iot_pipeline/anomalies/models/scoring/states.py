@@ -1,6 +1,6 @@
 """Readings scored against what their machine's state usually brings, as learned over days.
 
-What is learned is `machines.py`, the comparison itself `signals/state_level.py`.
+What is learned is `machines.py`, the comparison itself `state_level.py`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from iot_pipeline.anomalies.detectors.base import ByItself, flags_of, no_flags
 from iot_pipeline.anomalies.detectors.numbering import SERIES
 from iot_pipeline.anomalies.detectors.told_states import SETTLING, with_told_state
 from iot_pipeline.anomalies.detectors.window import ScoringWindow
-from iot_pipeline.anomalies.signals.state_level import StateLevel
+from iot_pipeline.anomalies.models.state_level import StateLevel
 
 STATE_LEVEL = "state_level"
 

@@ -23,15 +23,15 @@ from iot_pipeline.serving.api.answering import (
     range_asked,
 )
 from iot_pipeline.serving.api.judging import author_of, record_of
-from iot_pipeline.serving.api.models import (
+from iot_pipeline.serving.api.models.anomalies import (
     Anomalies,
     Anomaly,
     FeedbackRecord,
     FeedbackRecords,
     FeedbackRequest,
-    Name,
     Said,
 )
+from iot_pipeline.serving.api.models.base import Name
 from iot_pipeline.serving.api.paging import Key
 from iot_pipeline.serving.api.problems import documented, not_found, wrong
 

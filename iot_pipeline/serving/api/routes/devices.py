@@ -26,7 +26,8 @@ from iot_pipeline.serving.api.answering import (
     require_known,
     rows_behind,
 )
-from iot_pipeline.serving.api.models import (
+from iot_pipeline.serving.api.models.base import Name
+from iot_pipeline.serving.api.models.devices import (
     Device,
     DeviceHistory,
     DeviceLive,
@@ -36,7 +37,6 @@ from iot_pipeline.serving.api.models import (
     LivePoint,
     LiveSeries,
     LiveWindow,
-    Name,
     Reading,
 )
 from iot_pipeline.serving.api.problems import documented, wrong

@@ -23,7 +23,8 @@ from iot_pipeline.serving.api.answering import (
     range_asked,
 )
 from iot_pipeline.serving.api.judging import author_of, record_of
-from iot_pipeline.serving.api.models import Event, Events, FeedbackRecord, Judgement, Name
+from iot_pipeline.serving.api.models.anomalies import Event, Events, FeedbackRecord, Judgement
+from iot_pipeline.serving.api.models.base import Name
 from iot_pipeline.serving.api.problems import documented, not_found
 from iot_pipeline.serving.events import Event as PublishedEvent
 from iot_pipeline.serving.events import WantedEvents, event_named, events

@@ -22,7 +22,8 @@ from iot_pipeline.serving.api.answering import (
     require_known,
     rows_behind,
 )
-from iot_pipeline.serving.api.models import DeviceReadings, LandedMessage, Name, PayloadEncoding, SingleReading
+from iot_pipeline.serving.api.models.base import Name
+from iot_pipeline.serving.api.models.messages import DeviceReadings, LandedMessage, PayloadEncoding, SingleReading
 from iot_pipeline.serving.api.problems import Problem, documented, not_found, wrong
 from iot_pipeline.serving.messages import MessageRemoved, NoMessageId, RawMessage, raw_message
 from iot_pipeline.serving.readings import device_readings

@@ -10,7 +10,8 @@ from iot_pipeline.clock import DAY
 from iot_pipeline.readings.quarantine import Chosen, counts
 from iot_pipeline.readings.schema import QuarantineReason
 from iot_pipeline.serving.api.answering import Instant, Parameters, SourcesAsked, kept_by_caller, range_asked
-from iot_pipeline.serving.api.models import Name, QuarantineCount, QuarantineCounts
+from iot_pipeline.serving.api.models.base import Name
+from iot_pipeline.serving.api.models.quarantine import QuarantineCount, QuarantineCounts
 from iot_pipeline.serving.api.problems import documented
 from iot_pipeline.serving.history import NotPublished
 

@@ -64,7 +64,10 @@ class ReportAsked(Parameters):
     since: Instant | None = None
     until: Instant | None = None
     day: Annotated[str | None, Field(pattern=r"^\d{4}-\d\d-\d\d$", description="A UTC day instead of a range.")] = None
-    format: Literal["json", "csv"] = "json"
+    format: Annotated[
+        Literal["json", "csv", "spreadsheet"],
+        Field(description="`spreadsheet`: CSV in which texts that would run as formulas begin with an apostrophe."),
+    ] = "json"
     limit: Annotated[int, Field(ge=1, le=100_000)] = 10_000
 
 
@@ -113,9 +116,9 @@ def _route(report: Report) -> Callable[..., Awaitable[Response]]:
 def _response(request: Request, report: Report, frame: pl.DataFrame, asked: ReportAsked) -> Response:
     shown, left_out = frame.head(asked.limit), max(frame.height - asked.limit, 0)
     headers = {LEFT_OUT: str(left_out)}
-    if asked.format == "csv":
+    if asked.format != "json":
         text = io.StringIO()
-        write_result(shown, Format.csv, text)
+        write_result(shown, Format(asked.format), text)
         return tagged(request, text.getvalue().encode(), "text/csv; charset=utf-8", headers)
     content = {
         "report": report.name,

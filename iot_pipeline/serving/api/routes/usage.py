@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 
 from iot_pipeline.clock import utc_now
 from iot_pipeline.serving.api.answering import Parameters, SourcesAsked
-from iot_pipeline.serving.api.models import (
+from iot_pipeline.serving.api.models.base import Name
+from iot_pipeline.serving.api.models.usage import (
     CustomerUsage,
     Fleet,
     Fleets,
-    Name,
     NationalUsage,
     Region,
     RegionSum,

@@ -5,8 +5,7 @@ from iot_pipeline.serving.pages.customer.card import tone_class
 from iot_pipeline.serving.pages.parts import links
 from iot_pipeline.serving.pages.parts.inplace import Clock, put
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
-from iot_pipeline.serving.pages.parts.units import written
-from iot_pipeline.serving.pages.parts.wording import NO_VALUE, decimals, format_count
+from iot_pipeline.serving.pages.parts.wording import NO_VALUE, decimals, format_count, format_unit
 
 _REGION_TONES = ("--c1", "--c2", "--c3", "--c4", "--c5", "--c6")
 
@@ -28,7 +27,7 @@ class RegionsCard:
                 self._meters = text("", "card-sub num")
             with box("use-now"):
                 self._rate = text("", "use-now-number num", data_role="rate")
-                text(written(now.rate_unit), "use-now-unit")
+                text(format_unit(now.rate_unit), "use-now-unit")
                 text("now", "muted")
             label = f"{now.utility} by region"
             with box("table-wrap", tabindex=0, role="region", aria_label=label), box("table tight", tag="table"):
@@ -49,9 +48,9 @@ class RegionsCard:
     def _head(self, now: UtilityNow) -> None:
         with box(tag="thead"), box(tag="tr"):
             text("Region", tag="th", scope="col")
-            _heading("Now", written(now.rate_unit), "What is drawn now: the newest rates")
+            _heading("Now", format_unit(now.rate_unit), "What is drawn now: the newest rates")
             _heading("Share", "%", "Of what the country draws now")
-            _heading("This hour", written(now.unit), "Used since the hour began, by the registers")
+            _heading("This hour", format_unit(now.unit), "Used since the hour began, by the registers")
             _heading("Meters", "heard", "In the last five minutes")
 
     def show(self, now: UtilityNow) -> None:

@@ -1,6 +1,6 @@
 """The country's page: what each region uses now, in the running hour, and by hour, day and month.
 
-What is shown is computed in `country/view.py`; one customer's page is `customer.py`.
+What is shown is computed in `country/view.py`; one customer's page is `customer/page.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,7 @@ from iot_pipeline.serving.pages.parts.controls import Segments
 from iot_pipeline.serving.pages.parts.markup import anchor, box, text
 from iot_pipeline.serving.pages.parts.refresh import every, words_of
 from iot_pipeline.serving.pages.parts.tables import Cell, Column, table
-from iot_pipeline.serving.pages.parts.units import written
-from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count
+from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count, format_unit
 from iot_pipeline.serving.pages.sheets import sheet
 from iot_pipeline.serving.reports.run import WarehouseUnavailable, run_report
 
@@ -177,7 +176,7 @@ def _past(published: Mapping[str, Sequence[Periods]]) -> None:
 def _agreement(published: Mapping[str, Sequence[Periods]], utility: str) -> None:
     difference = agreement(published["hour"], published["day"], utility)
     if difference is not None:
-        unit = written(next((one.unit for one in published["day"] if one.utility == utility), None))
+        unit = format_unit(next((one.unit for one in published["day"] if one.utility == utility), None))
         told = "exactly" if difference < 0.0005 else f"to within {difference:.3f} {unit}"
         text(
             f"Hours add up to their day {told}, and regions to the country: all are sums over the same meters, "
@@ -189,7 +188,7 @@ def _agreement(published: Mapping[str, Sequence[Periods]], utility: str) -> None
 
 def _over_time(one: Periods, period: str) -> None:
     shown = one.periods[-HOURS_SHOWN:] if period == "hour" else one.periods
-    unit = written(one.unit)
+    unit = format_unit(one.unit)
     bars = [
         Bars(region, [each.by_region[at] for each in shown], region_tone(at)) for at, region in enumerate(one.regions)
     ]

@@ -86,14 +86,6 @@ class Periods:
     periods: tuple[Period, ...]
 
     @property
-    def of_region(self) -> tuple[float, ...]:
-        """By region, the sum over all periods."""
-        return tuple(
-            round(math.fsum(period.by_region[at] or 0.0 for period in self.periods), USE_DECIMALS)
-            for at in range(len(self.regions))
-        )
-
-    @property
     def total(self) -> float:
         """Of all regions and periods."""
         return round(math.fsum(period.total for period in self.periods), USE_DECIMALS)

@@ -8,8 +8,7 @@ from iot_pipeline.serving.pages.parts.bars import Bars, hour_bars
 from iot_pipeline.serving.pages.parts.charts import option_chart, option_spec
 from iot_pipeline.serving.pages.parts.inplace import Clock, put, show_if
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
-from iot_pipeline.serving.pages.parts.units import written
-from iot_pipeline.serving.pages.parts.wording import NO_VALUE, decimals, format_value
+from iot_pipeline.serving.pages.parts.wording import NO_VALUE, decimals, format_unit, format_value
 
 TONES = {"electricity": "--c2", "gas": "--c3", "water": "--c1"}
 OTHER_TONE = "--c6"
@@ -78,7 +77,7 @@ class UtilityCard:
     def show(self, use: UtilityUse, usual: float | None) -> None:
         """Tell of `use`; `usual` is what is billed for a usual day."""
         put(self._rate, significant(use.rate))
-        put(self._rate_unit, written(use.rate_unit) if use.rate is not None else "")
+        put(self._rate_unit, format_unit(use.rate_unit) if use.rate is not None else "")
         put(self._litres, litres(use.rate, use.rate_unit))
         self._today.show(use.today, use.unit)
         self._hour.show(use.running_hour, use.unit)
@@ -96,22 +95,19 @@ class UtilityCard:
         told = usual is not None and usual > 0 and use.today is not None
         show_if(self._usual_place, told)
         if usual is not None and use.today is not None and told:
-            share = use.today / usual
+            share, mean = use.today / usual, f"{significant(usual)} {format_unit(use.unit)}"
             self._usual_bar.style(replace=f"width: {min(share, 1.0):.1%}")
-            put(
-                self._usual,
-                f"{share:.0%} of a usual day ({significant(usual)} {written(use.unit)}, mean of the last billed days)",
-            )
+            put(self._usual, f"{share:.0%} of a usual day ({mean}, mean of the last billed days)")
 
     def _bars(self, use: UtilityUse) -> dict[str, object]:
         starts: list[datetime] = [bar.start for bar in use.hours]
         values = [None if bar.use is None else round(bar.use, 4) for bar in use.hours]
         return hour_bars(
-            starts, [Bars(use.utility, values, tone_of(use.utility))], unit=written(use.unit), running=True
+            starts, [Bars(use.utility, values, tone_of(use.utility))], unit=format_unit(use.unit), running=True
         )
 
     def _label(self, use: UtilityUse) -> str:
-        used = format_value(use.last_24h, written(use.unit))
+        used = format_value(use.last_24h, format_unit(use.unit))
         return (
             f"{use.utility} by hour, last 24 hours, {used} together"
             if used != NO_VALUE
@@ -133,6 +129,6 @@ class _Small:
     def show(self, value: float | None, unit: str | None) -> None:
         """Change it."""
         put(self._number, significant(value))
-        put(self._unit, written(unit) if value is not None else "")
-        told = self._told if value is None else f"{self._told}: {value:.4f} {written(unit)}".rstrip()
+        put(self._unit, format_unit(unit) if value is not None else "")
+        told = self._told if value is None else f"{self._told}: {value:.4f} {format_unit(unit)}".rstrip()
         put(self._whole, title=told)

@@ -22,7 +22,7 @@ from iot_pipeline.serving.pages.parts.charts import option_chart
 from iot_pipeline.serving.pages.parts.controls import Segments
 from iot_pipeline.serving.pages.parts.markup import box, text
 from iot_pipeline.serving.pages.parts.tables import Column, table
-from iot_pipeline.serving.pages.parts.units import written
+from iot_pipeline.serving.pages.parts.wording import format_unit
 
 DAYS_SHOWN = 31
 CORRECTIONS_SHOWN = 14
@@ -64,7 +64,7 @@ def history_card(days: Sequence[Use]) -> None:
 
 def _bars_of(shown: Sequence[Use], utility: str, period: str) -> None:
     names = [_date_text(one.start, period) for one in shown]
-    unit = written(shown[-1].unit)
+    unit = format_unit(shown[-1].unit)
     by_day = {one.start: one.use for one in shown}
     if period == "day":
         # A day that nobody heard is a gap, not a neighbour.
@@ -119,7 +119,7 @@ def bill_card(found: Sequence[Correction]) -> None:
 def _four(value: float, unit: str | None, *, sign: bool = False) -> str:
     rounded = round(value, 4) + 0.0
     shown = f"{rounded:+.4f}" if sign and rounded else f"{rounded:.4f}"
-    return shown.replace("-", "\u2212") + (f" {written(unit)}" if unit else "")
+    return shown.replace("-", "\u2212") + (f" {format_unit(unit)}" if unit else "")
 
 
 def _origins(model: str, report: str) -> None:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from iot_pipeline.serving.pages.parts.units import written
+from iot_pipeline.serving.pages.parts.wording import format_unit
 from iot_pipeline.serving.usage import SeriesUse
 
 HEARD_WITHIN = timedelta(minutes=5)
@@ -207,7 +207,7 @@ def correction_sentence(found: Sequence[Correction]) -> str:
         )
     largest = max(differing, key=lambda one: abs(one.difference) / max(abs(one.billed), 1e-9))
     more = "more" if largest.difference > 0 else "less"
-    unit = f" {written(largest.unit)}" if largest.unit else ""
+    unit = f" {format_unit(largest.unit)}" if largest.unit else ""
     others = len(differing) - 1
     rest = (
         f" (the largest of {others + 1} differences over {over})" if others else f" (the only difference over {over})"

@@ -1,6 +1,7 @@
 """One device at `/device?id=`: what it says now, its history, its flags, and the message behind any reading.
 
-Computed in `device/view.py`. Without an id it is a list of devices to choose from.
+Computed in `device/facts.py` and `device/figures.py`; the readings behind a point are `device/readings.py`. Without an
+id it is a list of devices to choose from.
 """
 
 from datetime import datetime
@@ -13,7 +14,10 @@ from iot_pipeline.serving import history
 from iot_pipeline.serving.anomalies import SeenFlag
 from iot_pipeline.serving.history import NotPublished
 from iot_pipeline.serving.pages import shell
-from iot_pipeline.serving.pages.device import finding, view
+from iot_pipeline.serving.pages.device import finding
+from iot_pipeline.serving.pages.device.facts import Facts, Series, bounded, facts_of, series_of
+from iot_pipeline.serving.pages.device.figures import SPANS, Figures, Span, earlier_points, past_figures, recent_figures
+from iot_pipeline.serving.pages.device.readings import ReadingsBehind
 from iot_pipeline.serving.pages.device.tiles import Tile, flag_row
 from iot_pipeline.serving.pages.inbox import view as inbox_view
 from iot_pipeline.serving.pages.overview.view import fleet_title
@@ -21,11 +25,10 @@ from iot_pipeline.serving.pages.parts import links, states
 from iot_pipeline.serving.pages.parts.browser import replace_address
 from iot_pipeline.serving.pages.parts.charts import Band, Line, Mark, series_chart, series_spec
 from iot_pipeline.serving.pages.parts.controls import Segments
-from iot_pipeline.serving.pages.parts.markup import Tag, anchor, box, text
-from iot_pipeline.serving.pages.parts.raw import show_message
+from iot_pipeline.serving.pages.parts.markup import anchor, box, text
 from iot_pipeline.serving.pages.parts.refresh import every, words_of
 from iot_pipeline.serving.pages.parts.times import instant
-from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count, format_value
+from iot_pipeline.serving.pages.parts.wording import format_count, format_value
 
 NOW_SECONDS = 2.0
 
@@ -37,7 +40,7 @@ def register(context: shell.PageContext) -> None:
     async def device() -> None:
         asked = ui.context.client.request.query_params
         fleet = asked.get("fleet", "")
-        name = view.bounded(asked.get("id", ""))
+        name = bounded(asked.get("id", ""))
         if not name:
             finding.finder(context, fleet)
             return
@@ -53,7 +56,7 @@ def register(context: shell.PageContext) -> None:
             return
         if not latest:
             published = await _published_series(context, name)
-        page = _Device(context, name, view.series_of(latest, published), view.facts_of(known, latest))
+        page = _Device(context, name, series_of(latest, published), facts_of(known, latest))
         page.choose_first(asked.get("metric", ""), asked.get("unit", ""), asked.get("range", ""))
         with shell.frame(context, title=name, active="", crumbs=finding.crumbs(page.facts.fleet)):
             page.build()
@@ -64,7 +67,7 @@ async def _published_series(context: shell.PageContext, name: str) -> pl.DataFra
     now = utc_now()
     try:
         return await context.workers.run(
-            history.device_history, context.paths, name, "day", now - view.SPANS["1y"].length, now
+            history.device_history, context.paths, name, "day", now - SPANS["1y"].length, now
         )
     except NotPublished:
         return pl.DataFrame(schema=history.HISTORY_SCHEMA)
@@ -73,20 +76,20 @@ async def _published_series(context: shell.PageContext, name: str) -> pl.DataFra
 class _Device:
     """One viewer's page of one device."""
 
-    def __init__(self, context: shell.PageContext, name: str, series: list[view.Series], facts: view.Facts) -> None:
+    def __init__(self, context: shell.PageContext, name: str, series: list[Series], facts: Facts) -> None:
         self._context, self._name, self._series, self.facts = context, name, series, facts
-        self._span = view.SPANS["live"]
-        self._chosen: view.Series | None = series[0] if series else None
-        self._tiles: dict[view.Series, Tile] = {}
-        self._earlier: dict[view.Series, list[tuple[datetime, float]]] = {}
+        self._span = SPANS["live"]
+        self._chosen: Series | None = series[0] if series else None
+        self._tiles: dict[Series, Tile] = {}
+        self._earlier: dict[Series, list[tuple[datetime, float]]] = {}
 
     def choose_first(self, metric: str, unit: str, span: str) -> None:
         """What the address asks for, where there is such a thing."""
-        self._span = view.SPANS.get(span, self._span)
+        self._span = SPANS.get(span, self._span)
         named = [one for one in self._series if one.metric == metric]
         exact = [one for one in named if (one.unit or "") == unit]
         numbers = {
-            view.Series(one.metric, one.unit) for one in self._context.live.latest(self._name) if one.value is not None
+            Series(one.metric, one.unit) for one in self._context.live.latest(self._name) if one.value is not None
         }
         usual = [one for one in self._series if one in numbers] or self._series
         self._chosen = next(iter(exact or named or usual), None)
@@ -103,7 +106,7 @@ class _Device:
             with box("card-head"):
                 self._heading = text("", "card-title", tag="h2")
                 Segments(
-                    {key: span.label for key, span in view.SPANS.items()},
+                    {key: span.label for key, span in SPANS.items()},
                     self._span.key,
                     self._choose_span,
                     label="Range",
@@ -116,15 +119,7 @@ class _Device:
                 self._flags_title = text("Flags", "card-title", tag="h2")
                 self._flags = box("alarms")
             with box("span-5 card", tag="section", aria_label="Readings and their messages"):
-                text("Readings behind a point", "card-title", tag="h2")
-                self._readings = box("stack")
-                with self._readings:
-                    text(
-                        "Click into the chart: the readings behind that point are listed here, each with its message.",
-                        "muted",
-                        tag="p",
-                    )
-                self._message = box("stack message")
+                self._behind = ReadingsBehind(self._context, self._name)
         self._timer = every(self._span.seconds, self._refresh)
         every(NOW_SECONDS, self._draw_tiles, at_once=False)
 
@@ -151,8 +146,8 @@ class _Device:
     # ---- what it says now
 
     def _draw_tiles(self) -> None:
-        latest = {view.Series(one.metric, one.unit): one for one in self._context.live.latest(self._name)}
-        for series in view.series_of(latest.values()):
+        latest = {Series(one.metric, one.unit): one for one in self._context.live.latest(self._name)}
+        for series in series_of(latest.values()):
             if series not in self._series:
                 self._series.append(series)
         with self._tiles_box:
@@ -161,14 +156,14 @@ class _Device:
                     self._tiles[series] = Tile(series, self._choose)
                 self._tiles[series].show(latest.get(series), chosen=series == self._chosen)
 
-    def _choose(self, series: view.Series) -> None:
+    def _choose(self, series: Series) -> None:
         self._chosen = series
         for one, tile in self._tiles.items():
             tile.press(on=one == series)
         self._changed()
 
     def _choose_span(self, key: str) -> None:
-        self._span = view.SPANS[key]
+        self._span = SPANS[key]
         self._timer.interval = self._span.seconds
         self._changed()
 
@@ -193,17 +188,17 @@ class _Device:
         if span.period == "reading":
             if series not in self._earlier:
                 self._earlier[series] = await self._context.workers.run(
-                    view.earlier_points, self._context.paths, self._name, series, now - span.length, now
+                    earlier_points, self._context.paths, self._name, series, now - span.length, now
                 )
-            figures = view.recent_figures(live, self._name, series, span, now, earlier=self._earlier[series])
+            figures = recent_figures(live, self._name, series, span, now, earlier=self._earlier[series])
         else:
             figures = await self._context.workers.run(
-                view.past_figures, self._context.paths, live, self._name, series, span=span, now=now
+                past_figures, self._context.paths, live, self._name, series, span=span, now=now
             )
         if (series, span) == (self._chosen, self._span):
             self._draw(series, span, figures)
 
-    def _draw(self, series: view.Series, span: view.Span, figures: view.Figures) -> None:
+    def _draw(self, series: Series, span: Span, figures: Figures) -> None:
         name = series.metric if span.period == "reading" else f"mean by {span.period}"
         lines = [Line(name=name, points=figures.points, colour="--c1")]
         if figures.spread:
@@ -238,7 +233,7 @@ class _Device:
         self._note.text = message
         self._note.classes(add="" if message else "hidden", remove="hidden" if message else "")
 
-    def _draw_summary(self, span: view.Span, figures: view.Figures, series: view.Series) -> None:
+    def _draw_summary(self, span: Span, figures: Figures, series: Series) -> None:
         values = [value for _, value in figures.points if value is not None]
         lows = [low for _, low, _ in figures.spread if low is not None] or values
         highs = [high for _, _, high in figures.spread if high is not None] or values
@@ -271,53 +266,6 @@ class _Device:
                 with box("origins"):
                     links.dagster_asset("anomaly_flags")
 
-    # ---- the readings behind a point, and the message behind a reading
-
     async def _pick(self, at: datetime) -> None:
-        series, span = self._chosen, self._span
-        assert series is not None  # noqa: S101 -- only called where there is one
-        self._readings.clear()
-        self._message.clear()
-        with self._readings:
-            states.loading("Looking for the readings…")
-        try:
-            found = await self._context.workers.run(
-                view.readings_around, self._context.paths, self._name, series, at, span
-            )
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is said in its place
-            self._readings.clear()
-            with self._readings:
-                states.problem(words_of(error))
-            return
-        self._readings.clear()
-        with self._readings:
-            if found.is_empty():
-                states.empty(
-                    "The minute of this point is not decoded yet.",
-                    "Minutes are built within a minute or two of their end; click again then.",
-                )
-                return
-            self._draw_readings(found, series, at)
-
-    def _draw_readings(self, found: pl.DataFrame, series: view.Series, at: datetime) -> None:
-        nearest = min(found["event_ts"], key=lambda ts: abs(ts - at))
-        with box("table-wrap readings", tabindex=0), Tag("table", "", "table"):
-            with Tag("thead"), Tag("tr"):
-                Tag("th", "Happened")
-                Tag("th", "Value", "num")
-                Tag("th", "Quality")
-                Tag("th", "")
-            with Tag("tbody"):
-                for row in found.iter_rows(named=True):
-                    with Tag("tr", "", "near" if row["event_ts"] == nearest else ""):
-                        with Tag("td"):
-                            instant(row["event_ts"], "time")
-                        shown = format_value(row["value"], series.unit, 6)
-                        Tag("td", row["text"] if shown == NO_VALUE and row["text"] else shown, "num")
-                        Tag("td", row["quality"] or "", "muted")
-                        with Tag("td", "", "right"):
-                            open_message = Tag("button", "message", "button small", type="button")
-                            open_message.on("click", lambda _, key=row["message_id"]: self._show(key))
-
-    async def _show(self, message_id: str) -> None:
-        await show_message(self._message, self._context.paths, self._context.workers, message_id)
+        assert self._chosen is not None  # noqa: S101 -- only called where there is one
+        await self._behind.look(self._chosen, at, self._span)

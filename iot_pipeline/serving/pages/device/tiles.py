@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from iot_pipeline.live.model import LatestReading
-from iot_pipeline.serving.pages.device import view
+from iot_pipeline.serving.pages.device.facts import Series
 from iot_pipeline.serving.pages.inbox import view as inbox_view
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
 from iot_pipeline.serving.pages.parts.times import instant
@@ -14,7 +14,7 @@ from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count, for
 class Tile:
     """What a metric says now; pressing it draws its history."""
 
-    def __init__(self, series: view.Series, on_choose: Callable[[view.Series], None]) -> None:
+    def __init__(self, series: Series, on_choose: Callable[[Series], None]) -> None:
         self._button = Tag("button", "", "tile", type="button")
         self._button.on("click", lambda _: on_choose(series))
         self._shown: LatestReading | None = None

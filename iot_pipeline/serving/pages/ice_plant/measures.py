@@ -144,7 +144,7 @@ class MeasuresCard:
         self._clock.show(None if grain in _DATES else begin)
         put(self._utc_date, "" if begin is None or grain not in _DATES else view.utc_period(begin, grain))
         put(self._open, "so far" if begin is not None and view.is_open(begin, grain, utc_now()) else "")
-        put(self._csv, href=links.page_url(f"/api/v1/reports/{REPORT}", period=grain, format="csv"))
+        put(self._csv, href=links.page_url(f"/api/v1/reports/{REPORT}", period=grain, format="spreadsheet"))
         put(self._csv, title=f"The report of the last {_length(grain)} as CSV")
         for name, origin in self._origins.items():
             show_if(origin, name == grain)

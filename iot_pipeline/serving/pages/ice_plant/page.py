@@ -18,8 +18,8 @@ from iot_pipeline.serving.pages.ice_plant.svg import NARROW, WIDE, Layout, drawi
 from iot_pipeline.serving.pages.parts import links, states
 from iot_pipeline.serving.pages.parts.inplace import Clock, put, put_class, show_if
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
-from iot_pipeline.serving.pages.parts.numbers import format_duration
 from iot_pipeline.serving.pages.parts.refresh import every
+from iot_pipeline.serving.pages.parts.wording import format_duration
 from iot_pipeline.serving.pages.sheets import sheet
 from iot_pipeline.stats.relations import DIM_DEVICE_SCHEMA
 

@@ -1,6 +1,6 @@
 """What the page of the ice plant shows: measures at their places, how they are, and the state of the edge node.
 
-Plain functions over live readings and published devices; what it looks like is `ice_plant.py` and `ice_plant/svg.py`.
+Plain functions over live readings and published devices; how it looks is `page.py` and `svg.py`.
 """
 
 import re

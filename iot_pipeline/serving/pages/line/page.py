@@ -1,7 +1,7 @@
 """The line's page: machines with states, currents, charge, starts and vibration, valves with travel times, flags.
 
 Figures come from `line/view.py` (now), `line/past.py` (hours) and the reports (days); a machine in detail is
-`line/machine.py`, valves are `line/valves.py`, days are `line/history.py`.
+`line/machine.py`, valves are `line/valves.py`, flags `line/flags.py`, days `line/history.py`.
 """
 
 import json
@@ -18,6 +18,7 @@ from iot_pipeline.serving.api.problems import Problem
 from iot_pipeline.serving.history import NotPublished, known_device
 from iot_pipeline.serving.pages import shell
 from iot_pipeline.serving.pages.line.cards import MachineCard, States
+from iot_pipeline.serving.pages.line.flags import Flags
 from iot_pipeline.serving.pages.line.history import REPORTS, machine_history
 from iot_pipeline.serving.pages.line.machine import Currents, Vibration
 from iot_pipeline.serving.pages.line.past import Span, Start, spans, starts, told_states, with_live
@@ -25,11 +26,8 @@ from iot_pipeline.serving.pages.line.valves import Valves, trends
 from iot_pipeline.serving.pages.line.vibration_zones import Zones, zones_of
 from iot_pipeline.serving.pages.line.view import FLEET, MachineNow, charge, lines_of, machines, name_of, travels
 from iot_pipeline.serving.pages.parts import links, states
-from iot_pipeline.serving.pages.parts.grids import Cell, Column, LiveTable
-from iot_pipeline.serving.pages.parts.inplace import show_if
-from iot_pipeline.serving.pages.parts.markup import anchor, box, text
+from iot_pipeline.serving.pages.parts.markup import anchor, box
 from iot_pipeline.serving.pages.parts.refresh import every, words_of
-from iot_pipeline.serving.pages.parts.wording import format_value
 from iot_pipeline.serving.pages.sheets import sheet
 from iot_pipeline.serving.reports.run import UnknownName, WarehouseUnavailable, run_report
 
@@ -37,7 +35,6 @@ LIVE_SECONDS = 2.0
 STATES_OVER = timedelta(hours=2)
 STARTS_OVER = timedelta(hours=3)
 FLAGS_OVER = timedelta(hours=1)
-FLAGS_SHOWN = 8
 DAYS_SHOWN = 30
 MOST_DEVICES = 5_000
 
@@ -224,24 +221,7 @@ class _Parts:
                 self._vibration = Vibration(chosen.device_id, zones) if chosen and zones else None
             with box("span-6 stack"):
                 self.valves = Valves()
-        with box("card"):
-            with box("card-head"):
-                text("Flags of the last hour", "card-title", tag="h2")
-                anchor("All anomalies", "/anomalies", "link")
-            columns = [
-                Column("When", "time", form="time"),
-                Column("Device", "link"),
-                Column("Metric"),
-                Column("Value", "num"),
-                Column("Expected", "num"),
-                Column("Why"),
-            ]
-            with box() as self._flag_place:
-                self._flags = LiveTable(columns, label="Flags of the last hour")
-            self._no_flag = text("No reading of this line was flagged in the last hour.", "muted", tag="p")
-            self._more_flags = text("", "card-sub", tag="p")
-            with box("origins"):
-                links.dagster_asset("anomaly_flags")
+        self._flags = Flags()
         self._history = box("stack past")
         with self._history:
             states.loading("Days are being looked up…")
@@ -273,23 +253,7 @@ class _Parts:
         self.flag_counts = {}
         for flag in found:
             self.flag_counts[flag.device_id] = self.flag_counts.get(flag.device_id, 0) + 1
-        self._flags.show(
-            [
-                [
-                    Cell(at=flag.event_ts),
-                    Cell(name_of(flag.device_id), url=links.device_url(flag.device_id, metric=flag.metric)),
-                    Cell(flag.metric),
-                    Cell(format_value(flag.value, flag.unit)),
-                    Cell(_expected(flag)),
-                    Cell(flag.reason),
-                ]
-                for flag in found[:FLAGS_SHOWN]
-            ]
-        )
-        show_if(self._no_flag, not found)
-        show_if(self._flag_place, bool(found))
-        more = len(found) - FLAGS_SHOWN
-        self._more_flags.text = f"and {more} more within the hour" if more > 0 else ""
+        self._flags.show(found)
 
     def show_published(self, frames: dict[str, pl.DataFrame], valves: pl.DataFrame, line: str) -> None:
         """Tell of published days, when they are others than before."""
@@ -303,9 +267,3 @@ class _Parts:
             with self._history:
                 if self.chosen is not None:
                     machine_history(name_of(self.chosen), frames)
-
-
-def _expected(flag: LiveFlag) -> str:
-    if flag.expected_low is None or flag.expected_high is None:
-        return ""
-    return f"{format_value(flag.expected_low)} to {format_value(flag.expected_high, flag.unit)}"

@@ -90,6 +90,9 @@ class _Overview:
                     text("Anomalies in the last hour", "card-title", tag="h2")
                     anchor("All anomalies", "/anomalies", "link")
                 self._list = box("alarms")
+                with box("card-head"):
+                    self._learned = text(self._pipe.learned, "muted", tag="p")
+                    anchor("Models ↗", links.dagster_url("anomaly_model"), "link", target="_blank", rel="noopener")
             with box("span-5 card", tag="section", aria_label="Pipeline"):
                 with box("card-head"):
                     text("Pipeline", "card-title", tag="h2")
@@ -125,6 +128,8 @@ class _Overview:
             self._draw_alarms(self._alarms)
         if self._changed("stages", self._pipe.stages):
             draw_stages(self._stages, self._pipe.stages)
+        if self._changed("learned", self._pipe.learned):
+            self._learned.set_text(self._pipe.learned)
         if self._changed("beats", self._pipe.at):
             self._draw_collectors()
 

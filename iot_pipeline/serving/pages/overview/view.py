@@ -1,6 +1,6 @@
 """What the overview says: is the plant fine, how is each fleet, how far is the pipeline, what is unusual.
 
-Plain functions over records of the live layer and small files. How it looks is `overview.py`.
+Plain functions over records of the live layer and small files. How it looks is `page.py`.
 """
 
 from collections import defaultdict, deque
@@ -13,6 +13,7 @@ from iot_pipeline.clock import DAY, MINUTE, day_start
 from iot_pipeline.landing.heartbeat import CollectorHeartbeat, read_heartbeats
 from iot_pipeline.live.model import FleetPulse, LiveState, LiveStatus
 from iot_pipeline.paths import DataPaths
+from iot_pipeline.serving.pages.overview.learned import learned
 from iot_pipeline.serving.pages.parts.wording import format_duration
 from iot_pipeline.stats.published import front, newest_day, newest_in, newest_minute
 from iot_pipeline.stats.relations import flags_tree
@@ -85,6 +86,7 @@ class Pipeline:
     collectors: tuple[CollectorHeartbeat, ...]
     stages: tuple[Stage, ...]
     last_day: date | None
+    learned: str
     at: datetime
 
     @property
@@ -176,7 +178,7 @@ def pipeline(paths: DataPaths, now: datetime) -> Pipeline:
         ),
         _days(day, now),
     )
-    return Pipeline(collectors=beats, stages=stages, last_day=day, at=now)
+    return Pipeline(collectors=beats, stages=stages, last_day=day, learned=learned(paths, now.date()), at=now)
 
 
 def _landing(beats: Sequence[CollectorHeartbeat], now: datetime) -> Stage:

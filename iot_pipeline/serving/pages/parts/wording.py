@@ -32,6 +32,11 @@ def format_value(value: float | None, unit: str | None = None, digits: int = 4) 
     return f"{shown}{_THIN if unit in _ATTACHED else ' '}{unit}"
 
 
+def format_unit(unit: str | None) -> str:
+    """The unit with its raised figures: m3/h is shown as m³/h. What it is called in data stays as it is there."""
+    return (unit or "").replace("m3", "m³").replace("m2", "m²")
+
+
 def decimals(value: float | None, count: int) -> str:
     """A number with always as many decimals, so that nothing jumps while it changes and columns can be added up."""
     if value is None or not math.isfinite(value):

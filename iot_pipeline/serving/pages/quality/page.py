@@ -1,7 +1,7 @@
 """Data quality at `/quality`: can these figures be trusted, and what has to be done. Computed in `serving/quality.py`.
 
-From the question to its cause: how fresh each stage is, what became of every message, which devices lack readings, and
-what could not be read with the command that reads it again.
+From the question to its cause: how fresh each stage is, what became of every message (`account.py`), which devices
+lack readings (`devices.py`), and what could not be read with the command that reads it again (`quarantine.py`).
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,14 @@ from iot_pipeline.serving.pages.overview.stages import draw_stages
 from iot_pipeline.serving.pages.overview.view import fleet_title
 from iot_pipeline.serving.pages.parts import links, states
 from iot_pipeline.serving.pages.parts.browser import replace_address
-from iot_pipeline.serving.pages.parts.charts import Chart, Line, series_chart, series_spec
 from iot_pipeline.serving.pages.parts.controls import choice
-from iot_pipeline.serving.pages.parts.markup import Tag, anchor, box, text
-from iot_pipeline.serving.pages.parts.numbers import figure
+from iot_pipeline.serving.pages.parts.markup import anchor, box, text
 from iot_pipeline.serving.pages.parts.refresh import every
-from iot_pipeline.serving.pages.parts.tables import Cell, Column, table
 from iot_pipeline.serving.pages.parts.times import instant
 from iot_pipeline.serving.pages.parts.wording import format_count
+from iot_pipeline.serving.pages.quality.account import Balance
 from iot_pipeline.serving.pages.quality.devices import draw_devices, draw_fleets
+from iot_pipeline.serving.pages.quality.quarantine import draw_quarantine
 from iot_pipeline.serving.pages.sheets import sheet
 
 REFRESH_SECONDS = 15.0
@@ -98,9 +97,7 @@ class _Quality:
                 with box("card-head"):
                     text("What became of every message", "card-title", tag="h2")
                     text(SPAN_WORDS, "muted")
-                self._balance = box("stack")
-                self._chart: Chart | None = None
-                self._chart_place = box()
+                self._balance = Balance()
                 with box("origins"):
                     links.dagster_asset("readings")
                     links.dagster_asset("quarantine")
@@ -132,9 +129,11 @@ class _Quality:
         if self._changed("failed", now.failed):
             self._draw_failed(now.failed)
         if self._changed("account", now.account.rows.rows()):
-            self._draw_account(now.account)
+            self._balance.show(now.account)
         if self._changed("quarantine", (self._reason, now.reasons, now.samples)):
-            self._draw_quarantine(now.reasons, now.samples)
+            self._quarantine.clear()
+            with self._quarantine:
+                draw_quarantine(now.reasons, now.samples, chosen=self._reason, choose=self._choose_reason)
         await self._refresh_days()
 
     async def _refresh_days(self) -> None:
@@ -223,134 +222,3 @@ class _Quality:
                     instant(one.at, "full")
                     anchor("run ↗", f"{links.dagster_url()}/runs/{one.run_id}", "link", target="_blank", rel="noopener")
                     text(f"duckdb {one.database}", "mono small muted")
-
-    def _draw_account(self, account: quality.Account) -> None:
-        self._balance.clear()
-        messages = account.total("messages")
-        with self._balance:
-            if account.rows.is_empty():
-                states.empty(
-                    "No message was decoded in the last 3 hours.",
-                    "The first minute comes a minute after the first message.",
-                )
-                return
-            parts = (
-                ("decoded", "decoded", "at least one reading was stored"),
-                ("duplicates", "repeated", "everything in them was told before"),
-                ("no_reading", "without reading", "nothing to store, by rule: deaths, commands, nulls"),
-                ("quarantined", "quarantined", "nothing could be read"),
-            )
-            with box("figures balance"):
-                figure(format_count(messages), None, "messages", "landed in these minutes")
-                for at, (column, label, hint) in enumerate(parts):
-                    text("=" if at == 0 else "+", "balance-sign", aria_hidden="true")
-                    figure(format_count(account.total(column)), None, label, hint)
-            if account.broken:
-                states.problem(
-                    f"The account does not add up in {format_count(len(account.broken))} minutes, the first being "
-                    f"{account.broken[0]:%H:%M} UTC.",
-                    "Materialise these minutes of `readings` again in Dagster.",
-                )
-            else:
-                with box("verdict-line"):
-                    box("dot dot-ok", tag="span", aria_hidden="true")
-                    text(f"It adds up in each of {format_count(account.rows.height)} minutes: none is lost.", "muted")
-        self._draw_lateness(account)
-
-    def _draw_lateness(self, account: quality.Account) -> None:
-        points = list(account.rows.select("minute", "lag_p95_seconds").iter_rows())
-        unread = [(minute, float(count)) for minute, count in account.rows.select("minute", "quarantined").iter_rows()]
-        lines = [Line(name="lateness, p95", points=points)]
-        if self._chart is None:
-            with self._chart_place:
-                text("Lateness: from the event to its receipt, 95 % of readings within", "card-sub")
-                self._chart = series_chart(
-                    label="95th percentile of the lateness of readings by minute", unit="s", lines=lines, height=150
-                )
-                if any(count for _, count in unread):
-                    text("Quarantined messages by minute", "card-sub")
-                    series_chart(
-                        label="quarantined messages by minute",
-                        unit="messages",
-                        lines=[Line(name="quarantined", points=unread, kind="bar", colour="--c2")],
-                        height=110,
-                    )
-        else:
-            self._chart.show(series_spec(unit="s", lines=lines))
-
-    def _draw_quarantine(self, reasons: Sequence[quality.Reason], samples: Sequence[quality.Sample]) -> None:
-        self._quarantine.clear()
-        with self._quarantine:
-            if not reasons:
-                states.empty(
-                    "Everything could be read.", "Messages that cannot be read would be here, with the reason."
-                )
-                return
-            self._draw_reasons(reasons)
-            chosen = next((one for one in reasons if one.reason == self._reason), None)
-            with box("columns"):
-                with box("span-7 stack samples"):
-                    title = "Newest" + (f" with reason {chosen.reason}" if chosen else "")
-                    text(title, "card-sub", tag="h3")
-                    for sample in samples:
-                        _draw_sample(sample)
-                with box("span-5 stack"):
-                    text("What to do", "card-sub", tag="h3")
-                    for what, line in quality.commands(chosen or reasons[0]):
-                        with box("command"):
-                            text(what, "muted")
-                            text(line, "mono payload", tag="code")
-                    text(
-                        "What is read after all moves to readings by itself; figures that depend on it are made again.",
-                        "muted",
-                        tag="p",
-                    )
-
-    def _draw_reasons(self, reasons: Sequence[quality.Reason]) -> None:
-        columns = [
-            Column("Reason"),
-            Column("Mapping", hint="the mapping that tried to read it"),
-            Column("Messages", numeric=True),
-            Column("Fields or messages", numeric=True, hint="rows in quarantine: a message can have several"),
-            Column(
-                "Device unknown",
-                numeric=True,
-                hint="their topic does not tell whose they are",
-            ),
-            Column("Last seen"),
-        ]
-
-        def reason_cell(one: quality.Reason) -> Cell:
-            def draw() -> None:
-                pressed = one.reason == self._reason
-                made = Tag("button", one.reason, "link mono", type="button", aria_pressed=str(pressed).lower())
-                made.on("click", lambda: self._choose_reason(None if pressed else one.reason))
-
-            return draw
-
-        rows: list[list[Cell]] = [
-            [
-                reason_cell(one),
-                one.mapping or "none matches",
-                format_count(one.messages),
-                format_count(one.rows),
-                format_count(one.unattributed),
-                lambda one=one: instant(one.last, "time"),  # type: ignore[misc]
-            ]
-            for one in reasons
-        ]
-        table(columns, rows, label="Reasons for quarantine")
-
-
-def _draw_sample(sample: quality.Sample) -> None:
-    with box("sample"):
-        with box("row"):
-            text(sample.reason, "pill pill-warn mono")
-            instant(sample.received_at, "time")
-            if sample.device_id is not None:
-                links.device_link(sample.device_id)
-        text(sample.topic, "mono sample-topic")
-        text(f"{sample.field}: {sample.detail}" if sample.field else sample.detail, "muted")
-        text(sample.payload, "mono payload", tag="pre")
-        if sample.payload_size > quality.SAMPLE_BYTES:
-            text(f"the first {quality.SAMPLE_BYTES} of {format_count(sample.payload_size)} bytes", "muted small")

@@ -14,9 +14,9 @@ from iot_pipeline.serving.pages.parts.controls import Segments
 from iot_pipeline.serving.pages.parts.grids import Cell, Column, LiveTable
 from iot_pipeline.serving.pages.parts.inplace import Clock, put, put_class, show_if
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
-from iot_pipeline.serving.pages.parts.numbers import NO_VALUE, format_count, format_duration
 from iot_pipeline.serving.pages.parts.refresh import every
 from iot_pipeline.serving.pages.parts.states import empty
+from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count, format_duration
 from iot_pipeline.serving.pages.sheets import sheet
 from iot_pipeline.serving.pages.states import view
 from iot_pipeline.serving.pages.states.temperature_colours import STOPS_F, colour_of, gradient, text_on

@@ -1,6 +1,6 @@
 """What the page of the US states shows: the four figures of the older system, and a tile for each state.
 
-Plain functions over live windows and the published minutes; how it looks is `states.py`. Temperatures are °F, as the
+Plain functions over live windows and the published minutes; how it looks is `page.py`. Temperatures are °F, as the
 sensors say them, with °C beside.
 """
 

@@ -1,6 +1,7 @@
 """The page of the weather stations: a map, the stations now, their last hours, anomalies, maxima by day and month.
 
-What it shows is computed in `weather/view.py` and `weather/map.py`; its lower cards are `weather/cards.py`.
+What it shows is computed in `weather/view.py` and `weather/map.py`; its lower cards are `hours.py`,
+`anomalies.py` and `maxima.py`.
 """
 
 from collections.abc import Sequence
@@ -16,12 +17,14 @@ from iot_pipeline.serving.pages.parts import links, states
 from iot_pipeline.serving.pages.parts.grids import Cell, Column, LiveTable
 from iot_pipeline.serving.pages.parts.inplace import put, put_class, show_if
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
-from iot_pipeline.serving.pages.parts.numbers import NO_VALUE, format_count, format_duration
 from iot_pipeline.serving.pages.parts.refresh import every
+from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_count, format_duration
 from iot_pipeline.serving.pages.sheets import sheet
 from iot_pipeline.serving.pages.weather import view
-from iot_pipeline.serving.pages.weather.cards import AnomaliesCard, HoursCard, MaximaCard
+from iot_pipeline.serving.pages.weather.anomalies import AnomaliesCard
+from iot_pipeline.serving.pages.weather.hours import HoursCard
 from iot_pipeline.serving.pages.weather.map import HEIGHT, WIDTH, frame_of, places
+from iot_pipeline.serving.pages.weather.maxima import MaximaCard
 from iot_pipeline.serving.pages.weather.svg import background
 
 LIVE_SECONDS = 1.0

@@ -1,6 +1,6 @@
 """What the page of the weather stations shows: stations now, anomalies of the last half hour, maxima by day and month.
 
-Plain functions over live readings, live flags and rows of reports; the map is `weather/map.py`, the looks `weather.py`.
+Plain functions over live readings, live flags and rows of reports; the map is `map.py`, the looks `page.py`.
 """
 
 from collections import Counter

@@ -1,9 +1,8 @@
-"""What the page of a device shows: its series, their figures over a range, what was expected, what was flagged.
+"""The figures of one series over a range: what was read, what was expected, what was flagged, and the readings behind.
 
-Plain functions over records of the live layer and published files. How it looks is `device.py`.
+Plain functions over records of the live layer and published files; how it looks is `page.py`.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +11,12 @@ import polars as pl
 
 from iot_pipeline.clock import DAY, MINUTE, floor_minute
 from iot_pipeline.errors import TransientError
-from iot_pipeline.live.model import LatestReading, Window
+from iot_pipeline.live.model import Window
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.serving import history
 from iot_pipeline.serving.anomalies import SeenFlag, Wanted, flags
 from iot_pipeline.serving.live_view import LiveView
+from iot_pipeline.serving.pages.device.facts import Series
 from iot_pipeline.serving.readings import device_readings
 
 HOUR = timedelta(hours=1)
@@ -64,33 +64,6 @@ FLAGS_LONGEST = 7 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """A metric of a device with its unit."""
-
-    metric: str
-    unit: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a device.
-
-    Attributes:
-        fleet: its fleet; empty when it is not known.
-        first_seen: when it was first heard, UTC; None when nothing is published of it yet.
-        last_seen: the newest published sign of it.
-        customer: whose it is.
-        attributes: everything that it or its mapping told, by name.
-    """
-
-    fleet: str
-    first_seen: datetime | None
-    last_seen: datetime | None
-    customer: str | None
-    attributes: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """One series over a range.
 
@@ -111,42 +84,6 @@ class Figures:
     expected: list[tuple[datetime, float | None, float | None]]
     marks: list[SeenFlag]
     note: str
-
-
-def series_of(latest: Iterable[LatestReading], published: pl.DataFrame | None = None) -> list[Series]:
-    """The series of a device by name; of those that are texts only, too."""
-    found = {Series(one.metric, one.unit) for one in latest}
-    if published is not None:
-        found |= {Series(metric, unit) for metric, unit in published.select("metric", "unit").unique().iter_rows()}
-    return sorted(found, key=lambda one: (one.metric, one.unit or ""))
-
-
-def facts_of(known: dict[str, object] | None, latest: Sequence[LatestReading]) -> Facts:
-    """What is known, from the device's published row (DIM_DEVICE_SCHEMA) and from what is heard live."""
-    fleet = latest[0].fleet if latest else ""
-    if known is None:
-        return Facts(fleet, None, None, None, ())
-    attributes = _attributes(known.get("attributes"))
-    customer, first, last = known.get("customer"), known.get("first_seen"), known.get("last_seen")
-    return Facts(
-        fleet=fleet or str(known.get("fleet") or ""),
-        first_seen=first if isinstance(first, datetime) else None,
-        last_seen=last if isinstance(last, datetime) else None,
-        customer=str(customer) if customer else None,
-        attributes=tuple(sorted(attributes.items())),
-    )
-
-
-def _attributes(text: object) -> dict[str, str]:
-    try:
-        told = json.loads(str(text or "{}"))
-    except ValueError:
-        return {}
-    if not isinstance(told, dict):
-        return {}
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in told.items()
-    }
 
 
 def recent_figures(
@@ -185,9 +122,7 @@ def earlier_points(
         found = device_readings(paths, device_id, since, until, metric=series.metric, unit=series.unit)
     except TransientError:
         return []
-    if series.unit is None:
-        found = found.filter(pl.col("unit").is_null())
-    good = found.filter(pl.col("value").is_finite(), pl.col("quality") != "bad")
+    good = _of_its_unit(found, series).filter(pl.col("value").is_finite(), pl.col("quality") != "bad")
     return list(good.select("event_ts", "value").iter_rows())
 
 
@@ -233,9 +168,7 @@ def published_windows(
 ) -> list[Window]:
     """The published windows of one series. Raises NotPublished."""
     rows = history.device_history(paths, device_id, period, since, until, metric=series.metric, unit=series.unit)
-    if series.unit is None:
-        rows = rows.filter(pl.col("unit").is_null())
-    figures = rows.select("start", "count", "min", "max", "mean", "first", "last").drop_nulls()
+    figures = _of_its_unit(rows, series).select("start", "count", "min", "max", "mean", "first", "last").drop_nulls()
     seconds = int(STEPS[period].total_seconds())
     return [Window(start, seconds, *rest) for start, *rest in figures.iter_rows()]
 
@@ -307,13 +240,16 @@ def readings_around(paths: DataPaths, device_id: str, series: Series, at: dateti
         since = floor_minute(at)
         until = since + STEPS[span.period]
     found = device_readings(paths, device_id, since, until, metric=series.metric, unit=series.unit)
-    if series.unit is None:
-        found = found.filter(pl.col("unit").is_null())
     columns = ("event_ts", "value", "text", "quality", "received_at", "message_id")
-    near = found.with_columns((pl.col("event_ts") - at).abs().alias("away")).sort("away").head(READINGS_SHOWN)
+    near = (
+        _of_its_unit(found, series)
+        .with_columns((pl.col("event_ts") - at).abs().alias("away"))
+        .sort("away")
+        .head(READINGS_SHOWN)
+    )
     return near.sort("event_ts").select(columns)
 
 
-def bounded(device_id: str) -> str:
-    """A name as it is asked for, cut where no device's name goes."""
-    return device_id[:1024]
+def _of_its_unit(rows: pl.DataFrame, series: Series) -> pl.DataFrame:
+    """The rows of a series without a unit, where the question for None was answered with every unit."""
+    return rows.filter(pl.col("unit").is_null()) if series.unit is None else rows

@@ -1,15 +1,7 @@
-"""Figures with their units as elements. How they are written is `wording.py`."""
+"""A large figure with its unit as an element. How it is written is `wording.py`."""
 
 from iot_pipeline.serving.pages.parts.markup import Tag, box, text
-from iot_pipeline.serving.pages.parts.wording import (
-    NO_VALUE,
-    format_count,
-    format_duration,
-    format_number,
-    format_value,
-)
-
-__all__ = ["NO_VALUE", "figure", "format_count", "format_duration", "format_number", "format_value"]
+from iot_pipeline.serving.pages.parts.wording import NO_VALUE, format_number
 
 
 def figure(value: str | float | None, unit: str | None = None, label: str = "", hint: str = "") -> Tag:

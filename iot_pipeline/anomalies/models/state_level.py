@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from iot_pipeline.anomalies.detectors.base import shown, shown_unit
+from iot_pipeline.anomalies.detectors.past import GAUSSIAN
 from iot_pipeline.anomalies.detectors.resolution import decimal_places, spread_floor
 from iot_pipeline.anomalies.detectors.rolling_z import band_factor
-from iot_pipeline.anomalies.signals.past import GAUSSIAN
 
 ENTERING = "entering"
 STEADY = "steady"

@@ -1,7 +1,7 @@
 """Applying corrections: SQL that turns readings as they were told into readings as they count.
 
 The one place where that is done, for statistics, flags and the view that people query. What the corrections are
-is `corrections.py`. Where none is in force for a window, its readings are read as if there were no such thing.
+is `store.py`. Where none is in force for a window, its readings are read as if there were no such thing.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import duckdb
 
 from iot_pipeline.paths import DataPaths
 from iot_pipeline.readings.schema import READING_SCHEMA
-from iot_pipeline.stats.corrections import pieces_between
+from iot_pipeline.stats.corrections.store import pieces_between
 from iot_pipeline.stats.inputs import DayInput, readings_sql
 
 # Ids of the corrections that made a reading what it is; null for one that nobody corrected.
