@@ -50,6 +50,8 @@ class _Supervised:
     def __init__(self, spec: ProcessSpec, watcher: Any, log: ProcessLog, report: ProcessReport) -> None:
         self.spec, self.watcher, self.log, self.report = spec, watcher, log, report
         self.stopped = asyncio.Event()
+        self.child: Any = None
+        self.ended = True
         self.started = time.monotonic()
         self.deaths_in_a_row = 0
         self.gave_up = False
@@ -145,9 +147,10 @@ class Supervisor:
 
     async def _spawn(self, process: _Supervised) -> None:
         process.stopped.clear()
+        process.child, process.ended = None, False
         await self._when_idle(process.watcher.start)
         process.started = time.monotonic()
-        pid = next(iter(process.watcher.processes), None)
+        pid, process.child = next(iter(process.watcher.processes.items()), (None, None))
         process.report = process.report.model_copy(update={"state": "starting", "pid": pid, "since": utc_now()})
         self._publish()
 
@@ -173,6 +176,7 @@ class Supervisor:
     def _ended(self, *, watcher: Any, exit_code: int | None, **_: object) -> bool:
         """Circus has reaped a process (a hook: called on the loop)."""
         process = self._processes[watcher.name]
+        process.ended = True
         process.report = process.report.model_copy(update={"pid": None, "last_exit": exit_code})
         if self._stopping:
             if exit_code == -signal.SIGKILL:
@@ -193,8 +197,18 @@ class Supervisor:
         return True
 
     def _stopped(self, *, watcher: Any, **_: object) -> bool:
-        """Circus has done with a watcher whose process is gone (a hook: called on the loop)."""
-        self._processes[watcher.name].stopped.set()
+        """Circus has done with a watcher whose process is gone (a hook: called on the loop).
+
+        It forgets a process without having reaped it when that dies between two of its steps, reaping the dead and
+        counting the living. Its end would never be told, and it would never be started again: so it is given back.
+        """
+        process = self._processes[watcher.name]
+        if not process.ended and process.child is None:  # it died while it was being started
+            self._ended(watcher=watcher, exit_code=None)
+        elif not process.ended:
+            watcher.processes[process.child.pid] = process.child
+            watcher.reap_process(process.child.pid)
+        process.stopped.set()
         return True
 
     async def _restart(self, process: _Supervised) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from circus.arbiter import Arbiter
 
 from iot_pipeline.operations.process_spec import ProcessSpec
 from iot_pipeline.operations.runstate import RUN_ID_VARIABLE, ProcessReport, leftovers
@@ -90,6 +91,29 @@ def test_starts_restarts_and_stops(tmp_path: Path) -> None:
         await world.supervisor.stop()
         assert world.supervisor.failures == 1
         assert world.reports["steady"].state == "stopped"
+        assert leftovers(world.run_id) == []
+
+    asyncio.run(scenario())
+
+
+def test_an_end_that_circus_forgets_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circus reaps the dead and then counts the living: who dies in between is dropped without a word."""
+    monkeypatch.setattr(Arbiter, "reap_processes", lambda _: None)
+
+    async def scenario() -> None:
+        world = World(tmp_path)
+        await world.supervisor.open()
+        await world.supervisor.start(python("steady", WAIT, tmp_path))
+        first = world.reports["steady"].pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        again = await world.until("steady", "running", restarts=1)
+        assert (again.last_exit, world.supervisor.failures) == (-signal.SIGKILL, 1)
+        with pytest.raises(ProcessFailed, match="refused to start"):
+            await world.supervisor.start(
+                replace(python("never", "sys.exit(2)", tmp_path), gives_up_with=2, ready=never)
+            )
+        await world.supervisor.stop()
         assert leftovers(world.run_id) == []
 
     asyncio.run(scenario())

@@ -15,6 +15,8 @@ from iot_pipeline.anomalies.engine.grid import Grid
 from iot_pipeline.anomalies.engine.rolling import Indices, origin_of, run_length
 from iot_pipeline.anomalies.engine.scale import day_columns
 
+DAY_MICROS = timedelta(days=1) // timedelta(microseconds=1)
+
 PARTS = 8
 """Of the day, UTC: what rests at night moves by day, and three hours hold enough readings to tell after two weeks."""
 
@@ -23,6 +25,9 @@ BELIEVED = 20.0
 
 MOST_NATS = 1.0
 """Of one column: of a signal that never rests two equal readings are chance, and columns are counted as such."""
+
+MOSTLY = 0.9
+"""Of the readings equal to the one before: then the signal is a state or a constant."""
 
 UNIT = 64
 """Surprises are whole numbers of 1 / UNIT nats: sums of them are the same wherever a range was cut."""
@@ -98,9 +103,3 @@ def _part_of_day(grid: Grid) -> Indices:
     """Of each column: 0 to PARTS - 1."""
     micros = (origin_of(grid) + np.arange(grid.width)) * (grid.step // timedelta(microseconds=1))
     return micros % DAY_MICROS * PARTS // DAY_MICROS
-
-
-DAY_MICROS = timedelta(days=1) // timedelta(microseconds=1)
-
-MOSTLY = 0.9
-"""Of the readings equal to the one before: then the signal is a state or a constant."""

@@ -113,6 +113,14 @@ def test_that_a_reading_comes_back_is_not_told(learned: tuple[Union, UnionModel]
     assert flags.filter(pl.col("ts").is_between(times[1], times[1] + 20 * STEP)).is_empty()
 
 
+def test_a_step_hours_after_a_huge_spike_is_no_return(learned: tuple[Union, UnionModel]) -> None:
+    values = daily(DAYS, seed=6)
+    values[FROM + 50] += 30
+    values[FROM + 80 : FROM + 140] += 9
+    step = START + (FROM + 80) * STEP
+    assert flagged(learned, values).filter(pl.col("ts").is_between(step, step + 20 * STEP)).height
+
+
 def flood(values: Values, at: int, height: float) -> None:
     """Rises within an hour and a half, recedes within days."""
     since = np.arange(values.size - at)
